@@ -1,0 +1,61 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "protocol/decode_error.hpp"
+#include "protocol/sensitive.hpp"
+
+namespace pam::protocol {
+
+/// Bounds every decoder keeps. A body that breaks one is refused as `bad_json` or `validation_failed`.
+inline constexpr std::size_t max_json_depth = 32;
+inline constexpr std::size_t max_metadata_bytes = 16 * 1024;  ///< it travels in every access token
+inline constexpr std::size_t max_email_bytes = 255;
+inline constexpr std::size_t max_password_bytes = 1024;
+
+/// A top-level change of a metadata object: `set` is a JSON object text re-encoded by us (keys whose
+/// value was not null), `removed` the keys whose value was null.
+struct metadata_patch {
+  std::string set = "{}";
+  std::vector<std::string> removed;
+  [[nodiscard]] bool empty() const { return set == "{}" && removed.empty(); }
+};
+
+struct sign_up_request {
+  std::optional<std::string> email;
+  std::optional<std::string> phone;
+  std::optional<sensitive> password;
+  metadata_patch data;
+};
+
+struct password_grant_request {
+  std::optional<std::string> email;
+  std::optional<std::string> phone;
+  sensitive password;
+};
+
+struct refresh_grant_request {
+  sensitive refresh_token;
+};
+
+struct update_user_request {
+  std::optional<std::string> email;
+  std::optional<std::string> phone;
+  std::optional<sensitive> password;
+  std::optional<sensitive> current_password;
+  std::optional<std::string> nonce;
+  std::optional<metadata_patch> data;
+};
+
+/// Every decoder: `null` equals absent for optional members, unknown members are ignored, duplicate
+/// keys, trailing bytes, a non-object, invalid UTF-8, U+0000, lone surrogates, numbers outside double
+/// and nesting over `max_json_depth` are refused. An empty body is an empty object.
+[[nodiscard]] decoded<sign_up_request> decode_sign_up(std::string_view body);
+[[nodiscard]] decoded<password_grant_request> decode_password_grant(std::string_view body);
+[[nodiscard]] decoded<refresh_grant_request> decode_refresh_grant(std::string_view body);
+[[nodiscard]] decoded<update_user_request> decode_update_user(std::string_view body);
+
+}  // namespace pam::protocol

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/uuid/uuid.hpp>
+
+#include "server/crypto/error.hpp"
+#include "server/crypto/refresh_token.hpp"
+
+namespace pam::crypto {
+
+enum class algorithm : std::uint8_t { es256, rs256, eddsa, hs256 };
+enum class key_use : std::uint8_t { user, machine };
+
+/// What a verified JWT says about itself; the payload's members are for protocol/ to read.
+struct verified_jwt {
+  std::string payload;  ///< JSON text of the claims set
+  key_use use = key_use::user;
+  std::string key_id;
+};
+
+/// What a caller demands of a token beside a good signature (RFC 8725 section 3).
+struct jwt_expectation {
+  std::string_view issuer;
+  std::string_view audience;
+  std::chrono::system_clock::time_point now;
+  std::chrono::seconds leeway{5};
+};
+
+/// All keys of the process: signing keys for access tokens, refresh keys. Immutable once loaded, so
+/// shards may share it by const reference; a rotation loads a new ring.
+///
+/// The file is a JWK Set (RFC 7517) with private members and mode 0600; `pam_use` is "user", "machine"
+/// or "refresh", `pam_state` is "current" or "previous". Exactly one current key of each use.
+class key_ring {
+ public:
+  static result<key_ring> load(const std::string& file);
+  static result<key_ring> parse(std::string_view jwk_set);
+  /// A fresh JWK Set with one current key of every use; what `pam-auth keys generate` writes.
+  static result<std::string> generate(algorithm signing = algorithm::es256);
+
+  key_ring(key_ring&&) noexcept;
+  key_ring& operator=(key_ring&&) noexcept;
+  key_ring(const key_ring&) = delete;
+  key_ring& operator=(const key_ring&) = delete;
+  ~key_ring();
+
+  /// Compact JWS (RFC 7515) of a claims set under the current key of `use`; header alg, kid, typ "JWT".
+  [[nodiscard]] result<std::string> sign(key_use use, std::string_view claims) const;
+  /// Checks form, header (alg fixed by the key; jku, x5u, jwk, crit refused), signature, and the claims
+  /// iss, aud, exp, nbf, iat. At most 8 KB.
+  [[nodiscard]] result<verified_jwt> verify(std::string_view jwt, const jwt_expectation& expected) const;
+  /// The public half as a JWK Set for /.well-known/jwks.json (user keys only, current and previous).
+  [[nodiscard]] const std::string& public_jwks() const;
+
+  /// First token of a new session: generation 0, fresh salt, current refresh key.
+  [[nodiscard]] refresh_token first_refresh_token(const boost::uuids::uuid& account,
+                                                  const boost::uuids::uuid& session) const;
+  /// The token of `generation` for the session and salt of `seen`, under the current refresh key, or
+  /// under the previous one when `with_previous` and there is one.
+  [[nodiscard]] refresh_token derive(const refresh_token& seen, std::uint32_t generation,
+                                     bool with_previous = false) const;
+  [[nodiscard]] bool has_previous_refresh_key() const;
+  /// True when the token's secret is the HMAC of its other members under the key it names. No database.
+  [[nodiscard]] bool is_genuine(const refresh_token& token) const;
+
+ private:
+  struct impl;
+  explicit key_ring(std::unique_ptr<impl> state);
+  std::unique_ptr<impl> impl_;
+};
+
+}  // namespace pam::crypto

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace pam::net {
+
+/// Limits and timeouts of one listener. Every limit is also a metric and a distinct refusal.
+struct limits {
+  std::size_t connections = 15'000;      ///< per shard; accept stops above it
+  std::size_t header_bytes = 16 * 1024;  ///< request line and fields
+  std::size_t header_fields = 100;
+  std::size_t body_bytes = 64 * 1024;
+  std::chrono::milliseconds handshake{5'000};
+  std::chrono::milliseconds header{10'000};  ///< first byte of a request to the end of its header
+  std::chrono::milliseconds body{20'000};    ///< end of header to end of body
+  std::chrono::milliseconds write{20'000};   ///< an answer the peer does not read
+  std::chrono::milliseconds keep_alive{75'000};
+  std::chrono::milliseconds request{10'000};  ///< the deadline handlers see
+  std::size_t handshakes_per_second = 1'200;  ///< per shard; above it new connections wait in the backlog
+};
+
+struct tls_config {
+  std::string certificate_file;    ///< PEM chain
+  std::string private_key_file;    ///< PEM
+  std::string ticket_secret_file;  ///< 32 or more bytes shared by all processes; empty: no tickets
+};
+
+struct listener_config {
+  std::string address = "127.0.0.1";
+  std::uint16_t port = 8443;
+  bool is_tls = true;
+  bool reuse_port = true;
+};
+
+}  // namespace pam::net

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/system/result.hpp>
+
+#include "async/deadline.hpp"
+#include "server/net/config.hpp"
+#include "server/net/service.hpp"
+#include "server/net/tls.hpp"
+
+namespace pam::net {
+
+/// Counters of one server on one shard. Written on the shard, readable from any thread.
+struct net_statistics {
+  std::atomic<std::uint64_t> accepted{0};
+  std::atomic<std::uint64_t> open{0};        ///< now
+  std::atomic<std::uint64_t> handshakes{0};  ///< completed
+  std::atomic<std::uint64_t> handshakes_failed{0};
+  std::atomic<std::uint64_t> requests{0};
+  std::atomic<std::uint64_t> in_flight{0};  ///< now
+  std::atomic<std::uint64_t> refused_malformed{0};
+  std::atomic<std::uint64_t> refused_too_large{0};
+  std::atomic<std::uint64_t> timed_out_handshake{0};
+  std::atomic<std::uint64_t> timed_out_header{0};
+  std::atomic<std::uint64_t> timed_out_body{0};
+  std::atomic<std::uint64_t> timed_out_write{0};
+  std::atomic<std::uint64_t> idle_closed{0};
+  std::atomic<std::uint64_t> accept_paused{0};  ///< times the connection limit or EMFILE stopped accepting
+  std::atomic<std::uint64_t> bytes_in{0};
+  std::atomic<std::uint64_t> bytes_out{0};
+};
+
+struct listen_error {
+  std::string message;  ///< names address, port and cure
+  bool address_in_use = false;
+};
+[[noreturn]] void throw_exception_from_error(const listen_error& failure,
+                                             const boost::source_location& where);
+
+/// HTTP/1.1 over TLS or plaintext on one listening socket, for one shard: listener, connection set,
+/// parser, writer and timer wheel. A plaintext instance of it serves the internal port.
+/// Shard: construct, call and destroy on the shard; `stats()` from any thread.
+class http_server {
+ public:
+  /// @param tls  null for plaintext; must outlive the server (replace it with `use()`)
+  http_server(boost::asio::io_context& context, listener_config where, limits bounds, const tls_context* tls,
+              service& application);
+  ~http_server();
+  http_server(const http_server&) = delete;
+  http_server& operator=(const http_server&) = delete;
+
+  /// Binds and listens. Nothing is accepted before `start()`.
+  [[nodiscard]] boost::system::result<void, listen_error> listen();
+  /// The bound port (useful when port 0 was asked for).
+  [[nodiscard]] std::uint16_t port() const;
+  void start();
+
+  /// From now on connections are made with this context.
+  void use(const tls_context* tls);
+
+  /// Stops accepting, answers what runs with `Connection: close`, closes idle connections, and cuts
+  /// what is left when `deadline` has passed. Completes when no connection is left.
+  boost::asio::awaitable<void> drain(async::deadline deadline);
+
+  [[nodiscard]] const net_statistics& stats() const;
+
+ private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+}  // namespace pam::net

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <boost/asio/ip/address.hpp>
+
+#include "async/deadline.hpp"
+
+namespace pam::net {
+
+enum class method : std::uint8_t { get, head, post, put, patch, del, options, other };
+
+[[nodiscard]] std::string_view to_string(method value);
+
+/// One header field as it came; names compare without case.
+struct header_field {
+  std::string_view name;
+  std::string_view value;
+};
+
+/// What a handler fills in. Header and body leave in one write; Date, Content-Length, Connection,
+/// X-Request-Id and the security headers are added by the writer.
+struct response {
+  unsigned status = 200;
+  std::string_view content_type = "application/json; charset=utf-8";  ///< literal; ignored without a body
+  std::string body;
+  std::vector<std::pair<std::string_view, std::string>> headers;  ///< names are literals
+  bool no_store = true;  ///< `Cache-Control: no-store`; clear it when a handler sets Cache-Control itself
+  bool close = false;    ///< end the connection after this answer
+
+  void set(std::string_view name, std::string value) { headers.emplace_back(name, std::move(value)); }
+};
+
+/// Cuts the time of one request into its costs, for the log line and the histograms.
+struct request_costs {
+  std::chrono::microseconds database{0};
+  std::chrono::microseconds hash{0};
+  std::uint32_t statements = 0;
+};
+
+/// One complete request and its answer. Owned by the connection set from a pool per shard, handed to
+/// one coroutine, and recycled when the answer left. Every view points into the context's own buffer
+/// and stays valid until then, suspensions included.
+/// Shard: never leaves it.
+class request_context {
+ public:
+  net::method verb = method::other;
+  std::string_view target;  ///< as sent: path and query
+  std::string_view path;    ///< up to '?', not decoded
+  std::string_view query;   ///< after '?', not decoded
+  std::string_view body;
+  std::vector<header_field> fields;
+
+  boost::asio::ip::address peer;  ///< the socket's peer
+  bool is_tls = false;
+  bool keep_alive = true;
+  std::chrono::steady_clock::time_point started;  ///< when the first byte of it was read
+  async::deadline deadline;                       ///< absolute, for everything the request does
+  std::array<char, 26> request_id{};              ///< text of X-Request-Id
+
+  std::string_view route = "";                        ///< the matched pattern, for metrics; "" before routing
+  std::array<std::string_view, 4> path_parameters{};  ///< in pattern order
+  request_costs costs;
+  net::response out;
+
+  /// First field with this name (case-insensitive), or an empty view.
+  [[nodiscard]] std::string_view header(std::string_view name) const;
+  /// True when the field is present, even if empty.
+  [[nodiscard]] bool has_header(std::string_view name) const;
+  [[nodiscard]] std::string_view id() const { return {request_id.data(), request_id.size()}; }
+  /// Decoded value of a query member; empty when absent (an empty value equals absent).
+  [[nodiscard]] std::string query_value(std::string_view name) const;
+};
+
+}  // namespace pam::net

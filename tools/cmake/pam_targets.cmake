@@ -1,0 +1,43 @@
+# pam_library(name [PCH] SOURCES ... LINK ...)   a static library of ours
+# pam_test(name KIND unit|pg|e2e SOURCES ... LINK ... [FIXTURES ...])   one GoogleTest executable, one ctest entry a test case
+# pam_bench(name SOURCES ... LINK ...)           one Google Benchmark executable
+# One precompiled header (async/pch.hpp) is built once and reused by every target.
+include(GoogleTest)
+
+function(pam_use_pch target)
+  if(NOT target STREQUAL "pam_async")
+    target_precompile_headers(${target} REUSE_FROM pam_async)
+  endif()
+endfunction()
+
+function(pam_library name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
+  add_library(${name} STATIC ${arg_SOURCES})
+  target_link_libraries(${name} PUBLIC pam_flags ${arg_LINK})
+  pam_use_pch(${name})
+endfunction()
+
+function(pam_executable name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE pam_flags ${arg_LINK})
+  pam_use_pch(${name})
+endfunction()
+
+function(pam_test name)
+  cmake_parse_arguments(arg "" "KIND" "SOURCES;LINK" ${ARGN})
+  pam_executable(${name} SOURCES ${arg_SOURCES} LINK ${arg_LINK} GTest::gmock GTest::gtest_main)
+  # One ctest entry per executable for pure tests (fast), one per case where a server is needed.
+  if(arg_KIND STREQUAL "unit")
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 300)
+  else()
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES LABELS ${arg_KIND} TIMEOUT 600 FIXTURES_REQUIRED services)
+  endif()
+endfunction()
+
+function(pam_bench name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
+  pam_executable(${name} SOURCES ${arg_SOURCES} LINK ${arg_LINK} benchmark::benchmark_main)
+endfunction()
