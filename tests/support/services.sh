@@ -1,0 +1,239 @@
+#!/usr/bin/env bash
+# One private PostgreSQL and one PgBouncer (transaction mode) for the tests.
+#
+#   services.sh start DIR   start both, or do nothing when they already run
+#   services.sh stop DIR    end exactly what start began and remove its data
+#
+# DIR/env then says where they are:
+#   PAM_TEST_PG_SOCKET_DIR    directory of both Unix sockets; also the host to give to libpq
+#   PAM_TEST_PG_PORT          port of PostgreSQL in that directory
+#   PAM_TEST_PGBOUNCER_PORT   port of PgBouncer in that directory and on 127.0.0.1
+#   PAM_TEST_PG_SUPERUSER     who may do everything, without a password
+#   PAM_TEST_SERVICES_ROOT    where data and logs are
+#   PAM_TEST_PG_BIN           PostgreSQL's programs
+#
+# PAM_TEST_PG_TCP=1 lets PostgreSQL listen on 127.0.0.1 as well, on PAM_TEST_PG_PORT.
+# Both refuse to run as root and are started as the user postgres then. When that user cannot enter DIR,
+# or a socket's path would be too long, the files go to a new folder under /tmp.
+set -euo pipefail
+
+readonly superuser=postgres
+readonly socket_path_limit=90 # of 107 bytes: "/.s.PGSQL.65535.lock" is appended
+
+fail() {
+  printf 'services: %s\n' "$*" >&2
+  exit 1
+}
+
+# Runs a command as the user the servers run as, with no descriptor of ours but the three standard ones
+# (a lock held open by a server would outlive us).
+as_server() {
+  if ((EUID == 0)); then
+    setpriv --reuid="$superuser" --regid="$superuser" --clear-groups -- "$@" 9>&-
+  else
+    "$@" 9>&-
+  fi
+}
+
+newest_pg_bin() {
+  local newest
+  newest=$(find /usr/lib/postgresql -mindepth 2 -maxdepth 2 -name bin 2>/dev/null | sort -t/ -k5,5n | tail -n 1)
+  [[ -n $newest ]] || newest=$(dirname "$(command -v postgres || true)")
+  [[ -x $newest/postgres && -x $newest/initdb ]] || fail "PostgreSQL is not installed (apt-get install postgresql)"
+  printf '%s\n' "$newest"
+}
+
+# A port nobody listens on. Another process may take it before we do: the caller tries again then.
+free_port() {
+  local port
+  for _ in {1..100}; do
+    port=$((20000 + RANDOM % 12000))
+    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { printf '%s\n' "$port" && return; }
+  done
+  fail "no free port on 127.0.0.1"
+}
+
+# wait_until SECONDS COMMAND...: polls until the command succeeds.
+wait_until() {
+  local end=$((SECONDS + $1))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    ((SECONDS < end)) || return 1
+    sleep 0.05
+  done
+}
+
+# The first line of a pid file, if that process runs and its command line names our folder.
+pid_of() {
+  local file=$1 pid
+  [[ -r $file ]] || return 1
+  read -r pid <"$file" || return 1
+  [[ $pid =~ ^[0-9]+$ && -r /proc/$pid/cmdline ]] || return 1
+  tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF "$root/" || return 1
+  printf '%s\n' "$pid"
+}
+
+is_gone() { ! pid_of "$1" >/dev/null; }
+
+choose_root() {
+  root=$dir/run
+  mkdir -p "$root"
+  ((EUID == 0)) && chown "$superuser" "$root"
+  if ((${#root} > socket_path_limit)) || ! as_server test -w "$root" -a -x "$root"; then
+    rmdir "$root"
+    root=$(mktemp -d /tmp/pam-services.XXXXXX)
+    ((EUID == 0)) && chown "$superuser" "$root"
+  fi
+  chmod 0755 "$root"
+  as_server mkdir -p "$root/sock" "$root/log"
+}
+
+start_postgres() {
+  as_server "$bin/initdb" --pgdata="$root/data" --username="$superuser" --auth=trust --encoding=UTF8 \
+    --locale=C --no-sync >"$root/log/initdb.log" 2>&1 </dev/null || fail "initdb failed, see $root/log/initdb.log"
+  as_server tee -a "$root/data/postgresql.conf" >/dev/null <<CONF
+listen_addresses = '${pg_listen}'
+port = ${pg_port}
+unix_socket_directories = '${root}/sock'
+max_connections = 200
+shared_buffers = 32MB
+huge_pages = off
+fsync = on
+synchronous_commit = on
+full_page_writes = on
+max_wal_size = 256MB
+timezone = 'UTC'
+log_line_prefix = '%m [%p] %u@%d '
+CONF
+  as_server "$bin/pg_ctl" --pgdata="$root/data" --log="$root/log/postgres.log" --timeout=60 --wait start \
+    >/dev/null 2>&1 </dev/null || fail "PostgreSQL did not start, see $root/log/postgres.log"
+  wait_until 30 is_postgres_ready || fail "PostgreSQL does not answer, see $root/log/postgres.log"
+}
+
+is_postgres_ready() {
+  psql -XAtq -h "$root/sock" -p "$pg_port" -U "$superuser" -d postgres -c 'SELECT 1'
+}
+
+# auth_user looks every role up in pg_shadow, so a role made by a test may connect at once.
+write_pgbouncer_ini() {
+  as_server tee "$root/users.txt" >/dev/null <<<"\"$superuser\" \"\""
+  as_server tee "$root/pgbouncer.ini" >/dev/null <<CONF
+[databases]
+* = host=${root}/sock port=${pg_port} auth_user=${superuser}
+
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = ${pgbouncer_port}
+unix_socket_dir = ${root}/sock
+auth_type = trust
+auth_file = ${root}/users.txt
+admin_users = ${superuser}
+pool_mode = transaction
+default_pool_size = 8
+max_client_conn = 2000
+server_login_retry = 0.2
+server_check_delay = 5
+query_wait_timeout = 5
+ignore_startup_parameters = extra_float_digits
+pidfile = ${root}/pgbouncer.pid
+logfile = ${root}/log/pgbouncer.log
+CONF
+}
+
+# True when the process that answers on the port is ours: its console names our pid file.
+is_pgbouncer_ready() {
+  psql -XAtq -h 127.0.0.1 -p "$pgbouncer_port" -U "$superuser" -d pgbouncer -c 'SHOW CONFIG' 2>/dev/null |
+    grep -qF "|$root/pgbouncer.pid|"
+}
+
+start_pgbouncer() {
+  local pgbouncer
+  pgbouncer=$(command -v pgbouncer || printf '/usr/sbin/pgbouncer')
+  [[ -x $pgbouncer ]] || fail "PgBouncer is not installed (apt-get install pgbouncer)"
+  ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
+  for _ in {1..5}; do
+    pgbouncer_port=$(free_port)
+    write_pgbouncer_ini
+    as_server "$pgbouncer" -q -d "$root/pgbouncer.ini" >/dev/null 2>&1 </dev/null || true
+    wait_until 10 is_pgbouncer_ready && return
+    stop_pid "$root/pgbouncer.pid"
+  done
+  fail "PgBouncer did not start, see $root/log/pgbouncer.log"
+}
+
+write_env() {
+  cat >"$dir/env.new" <<ENV
+PAM_TEST_PG_SOCKET_DIR=$root/sock
+PAM_TEST_PG_PORT=$pg_port
+PAM_TEST_PGBOUNCER_PORT=$pgbouncer_port
+PAM_TEST_PG_SUPERUSER=$superuser
+PAM_TEST_SERVICES_ROOT=$root
+PAM_TEST_PG_BIN=$bin
+ENV
+  mv "$dir/env.new" "$dir/env"
+}
+
+# Sets root, pg_port and pgbouncer_port from DIR/env; false when there is none.
+read_env() {
+  [[ -r $dir/env ]] || return 1
+  root=$(sed -n 's/^PAM_TEST_SERVICES_ROOT=//p' "$dir/env")
+  pg_port=$(sed -n 's/^PAM_TEST_PG_PORT=//p' "$dir/env")
+  pgbouncer_port=$(sed -n 's/^PAM_TEST_PGBOUNCER_PORT=//p' "$dir/env")
+  [[ -n $root && -n $pg_port && -n $pgbouncer_port ]]
+}
+
+# Ends the process of a pid file: politely, after two seconds by force.
+stop_pid() {
+  local file=$1 pid signal
+  for signal in TERM QUIT KILL; do
+    pid=$(pid_of "$file") || return 0
+    kill "-$signal" "$pid" 2>/dev/null || return 0
+    wait_until 2 is_gone "$file" && return 0
+  done
+  fail "process $pid does not end"
+}
+
+stop_postgres() {
+  local pid
+  pid=$(pid_of "$root/data/postmaster.pid") || return 0
+  kill -QUIT "$pid" # immediate: its data are removed anyway
+  wait_until 20 is_gone "$root/data/postmaster.pid" || fail "PostgreSQL (process $pid) does not end"
+}
+
+stop_all() {
+  [[ -n $root && -d $root ]] || return 0
+  stop_pid "$root/pgbouncer.pid"
+  stop_postgres
+  rm -rf "$root"
+}
+
+start() {
+  if read_env && is_postgres_ready >/dev/null 2>&1 && is_pgbouncer_ready; then return; fi
+  stop # what a killed run left behind
+  bin=$(newest_pg_bin)
+  choose_root
+  pg_port=5432 pg_listen=''
+  if [[ ${PAM_TEST_PG_TCP:-0} == 1 ]]; then
+    pg_port=$(free_port)
+    pg_listen=127.0.0.1
+  fi
+  pgbouncer_port=0
+  write_env # before the first process: a stop must find a start that failed half-way
+  start_postgres
+  start_pgbouncer
+  write_env
+}
+
+stop() {
+  if read_env; then stop_all; fi
+  rm -f "$dir/env"
+}
+
+[[ $# -eq 2 && ($1 == start || $1 == stop) ]] || fail "usage: services.sh start|stop DIR"
+command -v psql >/dev/null || fail "psql is not installed (apt-get install postgresql-client)"
+mkdir -p "$2"
+dir=$(cd "$2" && pwd)
+root=''
+exec 9>"$dir/lock"
+flock 9
+"$1"
