@@ -1,0 +1,77 @@
+# shellcheck shell=bash
+# Configure, build, format, tidy, bench. Sourced, never run.
+
+# The preset to configure with: in CI a warning is an error.
+configure_preset() {
+  if is_ci && [[ "$1" =~ ^(release|asan)$ ]]; then echo "ci-$1"; else echo "$1"; fi
+}
+
+# build_preset PRESET [TARGET...]   builds into build/PRESET; everything without a target
+build_preset() {
+  local preset="$1" folder="build/$1" stamp
+  shift
+  stamp="$folder/build.ninja"
+  # An up-to-date folder is left to ninja, which reconfigures by itself when a CMake file changed.
+  if is_ci || [ ! -e "$stamp" ] || [ CMakePresets.json -nt "$stamp" ]; then
+    say "configuring $preset"
+    mkdir -p "$folder"
+    cmake --preset "$(configure_preset "$preset")" >"$folder/configure.log" 2>&1 || {
+      cat "$folder/configure.log" >&2
+      die "configuring $preset failed"
+    }
+  fi
+  say "building $preset${1:+: $*}"
+  local targets=()
+  [ $# -eq 0 ] || targets=(--target "$@")
+  cmake --build "$folder" --parallel "$(job_count)" "${targets[@]}" >&2 || die "building $preset failed"
+}
+
+# Names of the bench executables known to the release build.
+bench_targets() {
+  ninja -C build/release -t targets all 2>/dev/null |
+    awk -F: '/CXX_EXECUTABLE_LINKER/ {n = split($1, part, "/"); if (part[n] ~ /(^|_)bench(es)?$/) print part[n]}' |
+    sort -u
+}
+
+cpp_sources() {
+  local folder folders=()
+  for folder in async db protocol server migrations bench load-tests tests; do
+    [ ! -d "$folder" ] || folders+=("$folder")
+  done
+  find "${folders[@]}" -name node_modules -prune -o -type f \( -name '*.cpp' -o -name '*.hpp' \) -print | sort
+}
+
+dev_fmt() {
+  local files
+  mapfile -t files < <(cpp_sources)
+  case "${1:-}" in
+    --check) clang-format-19 --dry-run -Werror "${files[@]}" && say "${#files[@]} files are formatted" ;;
+    '') clang-format-19 -i "${files[@]}" && say "formatted ${#files[@]} files" ;;
+    *) die "fmt knows only --check, not '$1'" ;;
+  esac
+}
+
+# clang-tidy reads the compile commands and the precompiled header of the dev build.
+dev_tidy() {
+  build_preset dev
+  local files=("$@")
+  [ "${#files[@]}" -gt 0 ] || mapfile -t files < <(cpp_sources | grep '\.cpp$')
+  printf '%s\0' "${files[@]}" | xargs -0 -n 1 -P "$(job_count)" clang-tidy-19 -p build/dev --quiet
+}
+
+dev_bench() {
+  build_preset release pam-auth
+  local names
+  mapfile -t names < <(bench_targets)
+  if [ $# -gt 0 ]; then
+    [[ " ${names[*]} " == *" $1 "* ]] || die "no bench '$1'; there are: ${names[*]:-none}"
+    names=("$1")
+  fi
+  [ "${#names[@]}" -gt 0 ] || die "there are no benches"
+  build_preset release "${names[@]}"
+  local name
+  for name in "${names[@]}"; do
+    say "$name"
+    "build/release/bin/$name"
+  done
+}

@@ -1,0 +1,138 @@
+# shellcheck shell=bash
+# Runs every kind of test and prints one total. Sourced, never run.
+
+test_preset=asan
+
+# GoogleTest and other ctest entries with these labels (a regular expression).
+test_ctest() {
+  local name="$1" labels="$2" folder="build/$test_preset" out passed failed
+  out="$PWD/$folder/results-$name"
+  rm -rf "$out" && mkdir -p "$out"
+  say "$name tests"
+  # A trailing slash makes GoogleTest write one file an executable.
+  GTEST_OUTPUT="xml:$out/" ctest --test-dir "$folder" -L "$labels" --output-on-failure \
+    --output-junit "$out/junit.xml" --no-tests=ignore >&2 || true
+  if [ -s "$out/junit.xml" ]; then
+    read -r passed failed < <(tally_ctest "$out/junit.xml" "$out")
+  else
+    passed=0 failed=1
+  fi
+  record "$name" "$passed" "$failed"
+}
+
+# run_tap NAME FILE COMMAND...   runs a TAP producer, shows its failures, records its numbers
+run_tap() {
+  local name="$1" out="$2" status=0 passed failed
+  shift 2
+  mkdir -p "${out%/*}"
+  "$@" >"$out" || status=$?
+  read -r passed failed < <(tally_tap "$out")
+  # A producer that broke off after passing tests must not count as a success.
+  [ "$status" -eq 0 ] || [ "$failed" -gt 0 ] || failed=1
+  if [ "$failed" -gt 0 ]; then cat "$out" >&2; fi
+  record "$name" "$passed" "$failed"
+}
+
+test_blackbox() {
+  say "black-box tests against build/release/bin/pam-auth"
+  run_tap blackbox build/release/results/blackbox.tap \
+    env PAM_AUTH_BIN="$PWD/build/release/bin/pam-auth" tests/blackbox/run
+  # The same requests under AddressSanitizer and UBSan, when that build exists.
+  if [ -x "build/$test_preset/bin/pam-auth" ]; then
+    say "black-box tests against build/$test_preset/bin/pam-auth"
+    run_tap "blackbox/$test_preset" "build/$test_preset/results/blackbox.tap" \
+      env PAM_AUTH_BIN="$PWD/build/$test_preset/bin/pam-auth" tests/blackbox/run --sanitized
+  fi
+}
+
+test_sdk() {
+  say "SDK tests against build/release/bin/pam-auth"
+  if ! (cd tests/sdk && [ node_modules/.package-lock.json -nt package-lock.json ]); then
+    say "installing the SDK from tests/sdk/package-lock.json"
+    (cd tests/sdk && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >&2) ||
+      warn "npm ci failed: the SDK suite cannot run"
+  fi
+  run_tap sdk build/release/results/sdk.tap \
+    env PAM_AUTH_BIN="$PWD/build/release/bin/pam-auth" tests/sdk/run
+}
+
+test_layers() {
+  say "layers"
+  run_tap layers build/results/layers.tap tools/check_layers_test
+}
+
+# One test a script and one for all C++ sources, as TAP.
+format_checks() {
+  local number=0 script files
+  check() {
+    number=$((number + 1))
+    if "${@:2}" >&2; then echo "ok $number - $1"; else echo "not ok $number - $1"; fi
+  }
+  mapfile -t files < <(cpp_sources)
+  check "C++ sources are formatted" clang-format-19 --dry-run -Werror "${files[@]}"
+  while IFS= read -r script; do
+    check "$script is valid bash" bash -n "$script"
+    if command -v shellcheck >/dev/null; then check "$script passes shellcheck" shellcheck -x "$script"; fi
+  done < <(shell_scripts)
+  while IFS= read -r script; do
+    check "$script is valid JavaScript" node --check "$script"
+  done < <(find tests -name node_modules -prune -o -name '*.mjs' -print | sort)
+  check "the adding up of results is right" tools/dev/results_test
+  echo "1..$number"
+}
+
+shell_scripts() {
+  {
+    find tools .ci tests docker load-tests -name node_modules -prune -o -type f -name '*.sh' -print
+    grep -rlE --exclude-dir=node_modules '^#!.*\bbash\b' dev tools .ci tests docker load-tests
+  } 2>/dev/null | sort -u
+}
+
+test_format() {
+  say "format and scripts"
+  run_tap format build/results/format.tap format_checks
+}
+
+dev_test() {
+  local only=all
+  while [ $# -gt 0 ]; do
+    case "$1" in
+      --only) only="${2:?--only needs a label}" && shift ;;
+      --preset) test_preset="${2:?--preset needs a name}" && shift ;;
+      *) die "test does not know '$1'; see ./dev help" ;;
+    esac
+    shift
+  done
+  case "$only" in
+    layers) test_layers ;;
+    format) ensure_packages format test && test_format ;;
+    unit | pg)
+      ensure_packages build run test && build_preset "$test_preset"
+      test_ctest "$only" "^$only\$"
+      ;;
+    blackbox | sdk | wire)
+      ensure_packages build run test && build_preset release pam-auth
+      [ "$only" = sdk ] || test_blackbox
+      [ "$only" = blackbox ] || test_sdk
+      ;;
+    all) test_everything ;;
+    *) die "no label '$only'; there are unit, pg, blackbox, sdk, layers, format, wire" ;;
+  esac
+  print_results
+}
+
+test_everything() {
+  ensure_packages format build run test
+  # The cheap checks first: they fail fast.
+  test_layers
+  test_format
+  build_preset "$test_preset"
+  test_ctest unit '^unit$'
+  test_ctest pg '^pg$'
+  build_preset release pam-auth
+  local benches
+  mapfile -t benches < <(bench_targets)
+  [ "${#benches[@]}" -eq 0 ] || build_preset release "${benches[@]}"
+  test_blackbox
+  test_sdk
+}
