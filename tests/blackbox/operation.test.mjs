@@ -1,0 +1,306 @@
+// What an operator relies on: probes, metrics, logs, crashes, stops, restarts, and errors at start.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+
+import { assertProblem, assertTokenResponse, call, callInternal, claimsOf, forget, getUser, logOut, metric, newAccount, newEmail,
+  newPassword, newSession, refresh, signIn, signUp } from './support/client.mjs';
+import { quickStop, run, startServer, temporaryFolder, until } from './support/server.mjs';
+
+describe('the internal port', { timeout: 120_000 }, () => {
+  let server;
+  before(async () => (server = await startServer({ env: quickStop })));
+  after(async () => {
+    forget(server);
+    await server?.stop();
+  });
+
+  test('says that the server lives and is ready', async () => {
+    assert.equal((await callInternal(server, '/livez')).status, 200);
+    assert.equal((await callInternal(server, '/readyz')).status, 200);
+    assert.equal((await callInternal(server, '/nothing')).status, 404);
+  });
+
+  test('counts statements and requests in the Prometheus format', async () => {
+    const { headers, text } = await callInternal(server, '/metrics');
+
+    assert.match(headers['content-type'], /^text\/plain; version=0\.0\.4/);
+    for (const line of text.trimEnd().split('\n')) {
+      assert.match(line, /^(# (HELP|TYPE) [A-Za-z_:][\w:]* .+|[A-Za-z_:][\w:]*(\{([A-Za-z_]\w*="([^"\\]|\\.)*",?)*\})? (NaN|[+-]?Inf|[-+.\deE]+))$/);
+    }
+    const before = await metric(server, 'pam_db_statements_total');
+    await newAccount(server);
+    assert.ok(await metric(server, 'pam_db_statements_total') > before);
+  });
+
+  test('keeps the number of its series bounded, whatever is asked for', async () => {
+    const series = async () => (await callInternal(server, '/metrics')).text.split('\n').length;
+    await call(server, 'GET', '/nothing');
+    const before = await series();
+
+    for (let i = 0; i < 50; ++i) await call(server, 'GET', `/nothing/${i}?x=${i}`, { headers: { 'user-agent': `agent ${i}` } });
+
+    assert.equal(await series(), before);
+  });
+});
+
+describe('logs', { timeout: 120_000 }, () => {
+  test('never tell a password, a token, a hash or a whole address', async () => {
+    const server = await startServer({ env: { ...quickStop, PAM_LOG__LEVEL: 'debug' } });
+    const account = await newAccount(server, { data: { note: 'planted-metadata-8c1f' } });
+    const next = (await refresh(server, account.refresh_token)).json;
+    const password = newPassword();
+    const wrong = newPassword();
+    await signIn(server, account.email, wrong);
+    await signUp(server, account.email, wrong);
+    await call(server, 'POST', '/auth/v1/signup', { body: `{"email":"${account.email}","password":"${wrong}","data":{"a":"\\u0000"}}`,
+      headers: { 'content-type': 'application/json' } });
+    await call(server, 'PUT', '/auth/v1/user', { token: account.access_token, body: { password } });
+    await call(server, 'GET', `/auth/v1/user?access_token=${account.access_token}`);
+    await call(server, 'GET', `/auth/v1/nothing?email=${account.email}&password=${wrong}`);
+    await logOut(server, next.access_token);
+    await refresh(server, next.refresh_token);
+    forget(server);
+
+    await server.stop();
+
+    const bytes = Buffer.from(account.refresh_token.slice(6), 'base64url');
+    const planted = { email: account.email, password: account.password, 'new password': password, 'wrong password': wrong,
+      'access token': account.access_token.split('.')[2], 'next access token': next.access_token.split('.')[2],
+      'refresh token': account.refresh_token.slice(6), 'next refresh token': next.refresh_token.slice(6),
+      'hash of the refresh token': createHash('sha256').update(bytes).digest('hex'), 'password hash': '$argon2id$',
+      metadata: 'planted-metadata-8c1f', 'connection password': 'password=' };
+    for (const [what, secret] of Object.entries(planted)) {
+      assert.ok(!server.output.all.includes(secret), `the log shows the ${what}`);
+    }
+  });
+});
+
+describe('overload', { timeout: 120_000 }, () => {
+  test('of password hashing is refused at once while refreshes are served', async () => {
+    const server = await startServer({ env: { ...quickStop, PAM_HASH__THREADS: '1', PAM_HASH__QUEUE_LIMIT: '2' } });
+    const account = await newAccount(server);
+
+    const logins = Array.from({ length: 60 }, () => signIn(server, account.email, account.password));
+    let token = account.refresh_token;
+    for (let i = 0; i < 5; ++i) {
+      const answer = await refresh(server, token);
+      assertTokenResponse(answer);
+      token = answer.json.refresh_token;
+    }
+    const answers = await Promise.all(logins);
+
+    const refused = answers.filter(({ status }) => status === 503);
+    assert.ok(refused.length > 0, 'nothing was refused');
+    for (const answer of refused) {
+      assertProblem(answer, 503, 'over_capacity');
+      assert.ok(answer.json.reason.length > 0);
+    }
+    for (const answer of answers.filter(({ status }) => status !== 503)) assertTokenResponse(answer);
+    forget(server);
+    await server.stop();
+  });
+});
+
+describe('the life of the server', { timeout: 240_000 }, () => {
+  test('a restart keeps accounts, sessions and logouts', async () => {
+    const data = join(temporaryFolder(), 'data');
+    const first = await startServer({ data, env: quickStop });
+    const account = await newAccount(first, { data: { kept: true } });
+    const ended = await newSession(first, account);
+    await logOut(first, ended.access_token, 'local');
+    forget(first);
+    assert.deepEqual(await first.stop(), { code: 0, signal: null });
+
+    const second = await startServer({ data, env: quickStop });
+
+    assert.equal((await getUser(second, account.access_token)).json.user_metadata.kept, true);
+    assertTokenResponse(await refresh(second, account.refresh_token));
+    assertTokenResponse(await signIn(second, account.email, account.password));
+    assertProblem(await getUser(second, ended.access_token), 403, 'session_not_found');
+    assert.equal((await refresh(second, ended.refresh_token)).status, 400);
+    forget(second);
+    await second.stop();
+  });
+
+  test('kill -9 under load loses nothing that was acknowledged', async () => {
+    const data = join(temporaryFolder(), 'data');
+    const first = await startServer({ data, env: quickStop });
+    const accounts = [];
+    const sessions = [];
+    let isOver = false;
+    // A failed call is the crash: only what was answered counts.
+    const attempt = async (work) => {
+      try {
+        return await work();
+      } catch {
+        isOver = true;
+        return { status: 0 };
+      }
+    };
+    const signer = async () => {
+      while (!isOver) {
+        const [email, password] = [newEmail('crash'), newPassword()];
+        const answer = await attempt(() => signUp(first, email, password));
+        if (answer.status === 200) accounts.push({ email, password, id: answer.json.user.id });
+      }
+    };
+    const refresher = async (account) => {
+      const session = { token: account.refresh_token, id: claimsOf(account.access_token).session_id, count: 0 };
+      sessions.push(session);
+      while (!isOver) {
+        const answer = await attempt(() => refresh(first, session.token));
+        if (answer.status === 200) {
+          session.token = answer.json.refresh_token;
+          ++session.count;
+        }
+      }
+    };
+    const owners = [];
+    for (let i = 0; i < 8; ++i) owners.push(await newAccount(first));
+    const load = [signer(), signer(), ...owners.map(refresher)];
+    await until(() => accounts.length >= 12 && sessions.every(({ count }) => count >= 10), 'enough acknowledged work', 60);
+
+    await first.crash();
+    await Promise.all(load);
+    forget(first);
+    const second = await startServer({ data, env: quickStop });
+
+    for (const session of sessions) {
+      const answer = await refresh(second, session.token);
+      assertTokenResponse(answer);
+      assert.equal(claimsOf(answer.json.access_token).session_id, session.id);
+    }
+    for (const { email, password, id } of accounts) {
+      const answer = await signIn(second, email, password);
+      assertTokenResponse(answer);
+      assert.equal(answer.json.user.id, id);
+    }
+    forget(second);
+    await second.stop();
+  });
+
+  test('SIGTERM answers what runs, says that it is not ready, and ends with 0', async () => {
+    const server = await startServer({ env: { PAM_SERVER__DRAIN_DELAY: '3s', PAM_SERVER__DRAIN_TIMEOUT: '20s' } });
+    const requests = Array.from({ length: 12 }, () => signUp(server, newEmail(), newPassword()));
+    // Hashing takes its time one by one: when the first is answered, the others are in flight.
+    await Promise.race(requests);
+
+    server.terminate();
+    await until(async () => (await callInternal(server, '/readyz')).status === 503, 'readiness to go', 5);
+    const answers = await Promise.all(requests);
+
+    for (const answer of answers) assertTokenResponse(answer);
+    assert.deepEqual(await server.exited, { code: 0, signal: null });
+    forget(server);
+  });
+
+  test('SIGTERM ends PostgreSQL and PgBouncer too', async () => {
+    const server = await startServer({ env: quickStop });
+    const lives = (pid) => {
+      try {
+        process.kill(pid, 0);
+        return true;
+      } catch {
+        return false;
+      }
+    };
+    assert.ok(Object.values(server.pids).every(lives));
+
+    await server.stop();
+
+    assert.deepEqual(Object.values(server.pids).filter(lives), []);
+  });
+
+  test('without PostgreSQL answers 503 and recovers nothing by guessing', async () => {
+    const server = await startServer({ env: quickStop });
+    const account = await newAccount(server);
+
+    process.kill(server.pids.postgres, 'SIGKILL');
+
+    // Either the server supervises it back to life or says that it cannot serve: never a 500, never a logout.
+    for (let i = 0; i < 20; ++i) {
+      let answer;
+      try {
+        answer = await refresh(server, account.refresh_token);
+      } catch {
+        break;
+      }
+      assert.ok([200, 503].includes(answer.status), answer.text);
+      if (answer.status === 503) assertProblem(answer, 503, 'over_capacity');
+    }
+    forget(server);
+    await server.stop();
+  });
+});
+
+describe('errors at start', { timeout: 120_000 }, () => {
+  /** Starts what must fail; resolves with its exit code and what it said. */
+  async function failing(args, env = {}) {
+    const started = run(['dev', ...args], env);
+    const { code } = await started.exited;
+    return { code, said: started.output.all };
+  }
+  function assertOneClearSentence({ code, said }, pattern) {
+    assert.ok(code > 0, `it ended with ${code}`);
+    assert.match(said, pattern);
+    assert.doesNotMatch(said, /terminate called|Aborted|core dumped|Sanitizer|std::|what\(\)/);
+    const complaints = said.split('\n').filter((line) => pattern.test(line));
+    assert.equal(complaints.length, 1, said);
+  }
+
+  test('a busy port is named', async () => {
+    const squatter = net.createServer();
+    await new Promise((done) => squatter.listen(0, '127.0.0.1', done));
+    const { port } = squatter.address();
+
+    const result = await failing(['--ephemeral', '--port', String(port)]);
+
+    squatter.close();
+    assertOneClearSentence(result, new RegExp(`\\b${port}\\b.*(in use|busy|taken)|(in use|busy|taken).*\\b${port}\\b`, 'i'));
+  });
+
+  test('a missing PostgreSQL is named with its cure', async () => {
+    const folder = temporaryFolder();
+
+    const result = await failing(['--ephemeral', '--port', '0'], { PAM_PG_BIN: join(folder, 'nowhere') });
+
+    assertOneClearSentence(result, /postgres.*(install|PAM_PG_BIN)|PAM_PG_BIN.*postgres/i);
+  });
+
+  test('a broken data folder is named', async () => {
+    const data = join(temporaryFolder(), 'data');
+    for (const folder of [data, join(data, 'postgres'), join(data, 'pg'), join(data, 'pgdata')]) {
+      mkdirSync(folder, { recursive: true });
+      chmodSync(folder, 0o755);
+      writeFileSync(join(folder, 'PG_VERSION'), '9.1\n');
+    }
+
+    const result = await failing(['--data', data, '--port', '0']);
+
+    assertOneClearSentence(result, new RegExp(data));
+  });
+
+  test('a data folder in use is named', async () => {
+    const data = join(temporaryFolder(), 'data');
+    const first = await startServer({ data, env: quickStop });
+
+    const result = await failing(['--data', data, '--port', '0']);
+
+    assertOneClearSentence(result, /in use|already|another/i);
+    assert.equal((await call(first, 'GET', '/health')).status, 200);
+    forget(first);
+    await first.stop();
+  });
+
+  test('an unknown setting and an unknown option are named', async () => {
+    assertOneClearSentence(await failing(['--ephemeral', '--port', '0'], { PAM_LIMITS__CONECTIONS: '5' }), /CONECTIONS|conections/);
+    assertOneClearSentence(await failing(['--ephemeral', '--port', '0'], { PAM_LIMITS__CONNECTIONS: 'many' }), /connections.*many|many.*connections/i);
+    const { code, said } = await failing(['--no-such-option']);
+    assert.ok(code > 0);
+    assert.match(said, /no-such-option/);
+  });
+});
