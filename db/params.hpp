@@ -41,6 +41,8 @@ class params {
   params& add(timestamp value);
   /// Text form of any type (text, jsonb, inet, arrays): the server parses it as the declared type.
   params& add_text(std::string_view value);
+  params& add_text(const std::string& value) { return add_text(std::string_view{value}); }
+  params& add_text(const char* value) { return add_text(std::string_view{value}); }
   params& add_null();
 
   template <class T>
