@@ -51,7 +51,11 @@ struct token_subject {
 
 [[nodiscard]] std::string encode(const access_claims& value);
 [[nodiscard]] std::string encode(const machine_claims& value);
-/// `bad_jwt` when sub or session_id is missing or no UUID.
+/// Reads the payload of a token whose signature was verified. Every error is `bad_jwt`: malformed JSON,
+/// sub or session_id missing or no UUID, iat missing or no integer. A missing `aal` is "aal1".
 [[nodiscard]] decoded<token_subject> decode_token_subject(std::string_view payload);
+/// The same for a machine token. Only `role` must be there; the keys of older installations carry neither
+/// `sub` nor `aud`, and exp 0 means the token has none.
+[[nodiscard]] decoded<machine_claims> decode_machine_claims(std::string_view payload);
 
 }  // namespace pam::protocol

@@ -34,6 +34,14 @@ struct user {
   std::string phone;
   std::optional<timestamp> email_confirmed_at;
   std::optional<timestamp> phone_confirmed_at;
+  std::optional<timestamp> invited_at;
+  std::optional<timestamp> confirmation_sent_at;
+  std::optional<timestamp> recovery_sent_at;
+  std::string new_email;  ///< a change that waits for its confirmation; left out when empty
+  std::optional<timestamp> email_change_sent_at;
+  std::string new_phone;  ///< likewise
+  std::optional<timestamp> phone_change_sent_at;
+  std::optional<timestamp> reauthentication_sent_at;
   std::optional<timestamp> last_sign_in_at;
   std::string app_metadata = "{}";   ///< JSON object text
   std::string user_metadata = "{}";  ///< JSON object text
@@ -71,6 +79,7 @@ struct session_info {
   std::vector<authentication_method> amr;
   std::optional<std::string> ip;
   std::optional<std::string> user_agent;
+  std::optional<std::string> client_id;  ///< set for sessions of third-party applications
 };
 
 struct settings {
@@ -85,13 +94,19 @@ struct settings {
   bool passkeys_enabled = false;
 };
 
+/// Encoders write the members in GoTrue's order, leave absent optionals out and embed JSON texts as they
+/// are: those must be objects that a decoder of ours wrote or jsonb printed. Strings are valid UTF-8.
 [[nodiscard]] std::string encode(const user& value);
 [[nodiscard]] std::string encode(const token_response& value);
 [[nodiscard]] std::string encode(const std::vector<session_info>& value);  ///< {"sessions":[...]}
 [[nodiscard]] std::string encode(const settings& value);
 
-/// `2026-11-22T10:43:00.123456Z`
+/// `2026-11-22T10:43:00.123456Z`: always microseconds, always UTC (RFC 3339 section 5.6). Years outside
+/// 0000 to 9999 have no such text (PostgreSQL's infinity among them) and become the nearest moment that has.
 [[nodiscard]] std::string to_rfc3339(timestamp value);
+/// Any RFC 3339 date-time, offsets included; digits beyond microseconds are cut off. nullopt for anything
+/// else, for dates that do not exist and for leap seconds, which no clock of ours can express.
+[[nodiscard]] std::optional<timestamp> parse_rfc3339(std::string_view text);
 /// 36 lower-case characters.
 [[nodiscard]] std::string to_string(const boost::uuids::uuid& value);
 /// The canonical 36-character form only, either case; nullopt otherwise.
@@ -101,7 +116,9 @@ struct settings {
 [[nodiscard]] std::vector<authentication_method> decode_amr(std::string_view json);
 [[nodiscard]] std::string encode_amr(const std::vector<authentication_method>& value);
 
-/// What sign-up stores: `data` plus email, email_verified, phone_verified and sub (GoTrue's shape).
+/// What sign-up stores: `data` plus email, email_verified, phone_verified and sub (GoTrue's shape), which
+/// win over members of the same name in `data`. Without an email its member is left out.
+/// @param data  `metadata_patch::set`; anything that is no JSON object counts as empty
 [[nodiscard]] std::string initial_user_metadata(std::string_view data, std::string_view email,
                                                 const boost::uuids::uuid& account, bool email_verified);
 [[nodiscard]] std::string initial_identity_data(std::string_view email, const boost::uuids::uuid& account,
