@@ -1,0 +1,494 @@
+#include "db/detail/pipeline_core.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+namespace pam::db::detail {
+
+namespace {
+
+constexpr std::uint32_t data_errors_before_alone = 3;
+constexpr std::uint8_t lock_tries_at_most = 8;
+constexpr std::uint8_t replans_at_most = 2;
+// A statement that was under way on this many lost connections may be what kills them.
+constexpr std::uint8_t losses_before_alone = 2;
+constexpr std::size_t overhead_bytes = 64;  // of a statement beyond its parameters
+constexpr std::size_t spare_vectors = 8;
+
+error failure_of(errc code, outcome what, std::string_view detail) {
+  error failure;
+  failure.code = code;
+  failure.outcome = what;
+  failure.detail = detail;
+  return failure;
+}
+
+/// Lock not available, serialization failure, deadlock: somebody else's doing, and over soon.
+bool is_contention(std::string_view state) {
+  return state == "55P03" || state == "40001" || state == "40P01";
+}
+
+/// The plan behind a prepared name is gone: result type changed (0A000), name unknown (26000).
+bool is_stale_plan(std::string_view state) {
+  return state == "0A000" || state == "26000";
+}
+
+/// The server is going away or is not the primary any more; the statement itself is not at fault.
+bool says_moved(const error& failure) {
+  constexpr std::array<std::string_view, 4> states{"25006", "57P01", "57P02", "57P03"};
+  return failure.is_class("08") || std::find(states.begin(), states.end(), failure.sqlstate) != states.end();
+}
+
+/// Lock order inside a batch. Reads (no rank) come first: they wait for nobody.
+auto lock_key(const entry& item) {
+  const statement::options& opts = item.what->opts;
+  std::string_view key;
+  if (opts.rank != lock_rank::none && opts.conflict_key >= 0) {
+    key = item.values.value(static_cast<std::size_t>(opts.conflict_key));
+  }
+  return std::tuple{opts.rank, key, item.sequence};
+}
+
+}  // namespace
+
+pipeline_core::pipeline_core(const core_limits& limits, std::uint64_t seed)
+    : limits_(limits), random_(seed), lanes_(limits.channels) {}
+
+// ---- callers ----
+
+bool pipeline_core::submit(entry& item) {
+  if (queued_ >= limits_.queue || is_shut_down_) {
+    counters_.queue_full.add(is_shut_down_ ? 0 : 1);
+    return false;
+  }
+  item.traits = &traits_[item.what];
+  item.sequence = next_sequence_++;
+  deadlines_.push(item);
+  const bool is_alone = item.what->opts.batch == batch::alone || item.traits->runs_alone;
+  if (is_alone) {
+    hold(item, place::alone);
+    alone_.push_back(item);
+  } else {
+    hold(item, place::shared);
+    shared_.push_back(item);
+  }
+  publish();
+  return true;
+}
+
+void pipeline_core::abandon(entry& item) {
+  if (item.is_abandoned || item.place == place::nowhere) return;
+  item.is_abandoned = true;
+  deadlines_.remove(item);
+  if (item.place == place::sent) return;
+  leave_queue(item);
+  release(item);
+  publish();
+}
+
+void pipeline_core::tick(time_point now) {
+  while (!deadlines_.empty() && deadlines_.top().deadline <= now) {
+    entry& item = deadlines_.top();
+    counters_.expired.add();
+    const bool was_sent = item.place == place::sent;
+    const bool is_served = std::any_of(lanes_.begin(), lanes_.end(), [](const lane& l) { return l.is_open; });
+    const errc code = was_sent || is_served ? errc::deadline : errc::unavailable;
+    const outcome what = was_sent || item.may_have_run ? outcome::unknown : outcome::not_sent;
+    if (!was_sent) leave_queue(item);
+    finish(item, failure_of(code, what, was_sent ? "deadline passed in flight" : "deadline passed in queue"));
+    if (!was_sent) release(item);
+  }
+  for (std::size_t i = 0; i < waiting_.size();) {
+    entry& item = *waiting_[i];
+    if (item.not_before > now) {
+      ++i;
+      continue;
+    }
+    leave_queue(item);
+    enqueue(item);
+  }
+  publish();
+}
+
+std::optional<time_point> pipeline_core::next_tick() const {
+  std::optional<time_point> earliest;
+  if (!deadlines_.empty()) earliest = deadlines_.top().deadline;
+  for (const entry* item : waiting_)
+    earliest = std::min(earliest.value_or(item->not_before), item->not_before);
+  return earliest;
+}
+
+void pipeline_core::shut_down() {
+  is_shut_down_ = true;
+  const auto drop = [this](entry& item) {
+    const outcome what = item.may_have_run ? outcome::unknown : outcome::not_sent;
+    leave_queue(item);
+    finish(item, failure_of(errc::closed, what, "closing"));
+    release(item);
+  };
+  while (!groups_.empty()) drop(*groups_.front().front());
+  while (!waiting_.empty()) drop(*waiting_.front());
+  while (!shared_.empty()) drop(*shared_.front());
+  while (!alone_.empty()) drop(*alone_.front());
+  publish();
+}
+
+// ---- queues ----
+
+void pipeline_core::hold(entry& item, place where) {
+  item.place = where;
+  ++queued_;
+}
+
+void pipeline_core::enqueue(entry& item) {
+  const bool is_alone = item.is_isolated || item.what->opts.batch == batch::alone || item.traits->runs_alone;
+  hold(item, is_alone ? place::alone : place::shared);
+  (is_alone ? alone_ : shared_).put_back(item);
+}
+
+void pipeline_core::leave_queue(entry& item) {
+  switch (item.place) {
+    case place::shared:
+      shared_.remove(item);
+      break;
+    case place::alone:
+      alone_.remove(item);
+      break;
+    case place::waiting:
+      std::erase(waiting_, &item);
+      break;
+    case place::group:
+      for (auto group = groups_.begin(); group != groups_.end(); ++group) {
+        if (std::erase(*group, &item) == 0) continue;
+        if (group->empty()) groups_.erase(group);
+        break;
+      }
+      break;
+    case place::sent:
+    case place::nowhere:
+      return;
+  }
+  item.place = place::nowhere;
+  --queued_;
+}
+
+void pipeline_core::finish_ok(entry& item) {
+  if (item.is_abandoned) return;
+  item.is_abandoned = true;
+  deadlines_.remove(item);
+  item.has_failed = false;
+  counters_.executed.add();
+  effects_.finished.push_back(&item);
+}
+
+void pipeline_core::finish(entry& item, error failure) {
+  if (item.is_abandoned) return;
+  item.is_abandoned = true;
+  deadlines_.remove(item);
+  item.has_failed = true;
+  item.failure = std::move(failure);
+  counters_.failed.add();
+  effects_.finished.push_back(&item);
+}
+
+void pipeline_core::release(entry& item) {
+  effects_.released.push_back(&item);
+}
+
+void pipeline_core::publish() {
+  counters_.queued.set(queued_);
+  counters_.in_flight.set(in_flight_);
+}
+
+void pipeline_core::collect(effects& into) {
+  into.finished.clear();
+  into.released.clear();
+  std::swap(into, effects_);
+}
+
+// ---- channels and sending ----
+
+void pipeline_core::open(channel which, const channel_rules& rules) {
+  lane& on = lanes_[which];
+  on.is_open = true;
+  on.is_paused = false;
+  on.has_moved = false;
+  on.rules = rules;
+}
+
+void pipeline_core::pause(channel which) {
+  lanes_[which].is_paused = true;
+}
+
+std::optional<pipeline_core::channel> pipeline_core::ready_channel() const {
+  if (groups_.empty() && shared_.empty() && alone_.empty()) return std::nullopt;
+  std::optional<channel> best;
+  for (channel i = 0; i < lanes_.size(); ++i) {
+    const lane& on = lanes_[i];
+    if (!on.is_open || on.is_paused || on.flights.size() >= on.rules.batches_in_flight) continue;
+    if (!best || on.flights.size() < lanes_[*best].flights.size()) best = i;
+  }
+  return best;
+}
+
+void pipeline_core::take(entry& item, flight& into) {
+  leave_queue(item);
+  item.place = place::sent;
+  ++in_flight_;
+  into.items.push_back(&item);
+}
+
+void pipeline_core::fill(flight& batch) {
+  const bool alone_is_older =
+      !alone_.empty() && (shared_.empty() || alone_.front()->sequence < shared_.front()->sequence);
+  if (alone_is_older) {
+    take(*alone_.front(), batch);
+    return;
+  }
+  std::size_t bytes = 0;
+  while (!shared_.empty() && batch.items.size() < limits_.batch) {
+    entry& item = *shared_.front();
+    bytes += item.values.bytes() + overhead_bytes;
+    if (bytes > limits_.batch_bytes && !batch.items.empty()) break;
+    take(item, batch);
+  }
+  // One order for everybody who locks several rows: two batches cannot wait for each other.
+  std::sort(batch.items.begin(), batch.items.end(),
+            [](const entry* a, const entry* b) { return lock_key(*a) < lock_key(*b); });
+}
+
+std::span<entry* const> pipeline_core::take_batch(channel which, time_point now) {
+  tick(now);
+  if (groups_.empty() && shared_.empty() && alone_.empty()) return {};
+  flight& batch = lanes_[which].flights.emplace_back();
+  if (!spare_.empty()) {
+    batch.items = std::move(spare_.back());
+    spare_.pop_back();
+  }
+  batch.sent_at = now;
+  if (groups_.empty()) {
+    fill(batch);
+  } else {
+    entries group = std::move(groups_.front());
+    groups_.pop_front();
+    for (entry* item : group) {
+      item->place = place::sent;
+      --queued_;
+      ++in_flight_;
+    }
+    counters_.resent.add(group.size());
+    batch.items = std::move(group);
+  }
+  counters_.sent.add(batch.items.size());
+  counters_.batches.add();
+  publish();
+  return batch.items;
+}
+
+std::optional<time_point> pipeline_core::oldest_sent(channel which) const {
+  const lane& on = lanes_[which];
+  if (on.flights.empty()) return std::nullopt;
+  return on.flights.front().sent_at;
+}
+
+// ---- answers ----
+
+entry* pipeline_core::answering(channel which) const {
+  const lane& on = lanes_[which];
+  if (on.flights.empty()) return nullptr;
+  const flight& batch = on.flights.front();
+  return batch.answered < batch.items.size() ? batch.items[batch.answered] : nullptr;
+}
+
+bool pipeline_core::executed(channel which) {
+  if (answering(which) == nullptr) return false;
+  flight& batch = lanes_[which].flights.front();
+  if (batch.failure) return false;  // after an error the server answers nothing before the Sync
+  ++batch.answered;
+  return true;
+}
+
+bool pipeline_core::rejected(channel which, error failure) {
+  lane& on = lanes_[which];
+  if (on.flights.empty() || on.flights.front().failure) return false;
+  flight& batch = on.flights.front();
+  if (batch.answered < batch.items.size()) batch.culprit = batch.answered++;
+  if (says_moved(failure)) on.has_moved = on.is_paused = true;
+  batch.failure = std::move(failure);
+  return true;
+}
+
+bool pipeline_core::aborted(channel which) {
+  if (answering(which) == nullptr) return false;
+  flight& batch = lanes_[which].flights.front();
+  if (!batch.failure) return false;
+  ++batch.answered;
+  return true;
+}
+
+bool pipeline_core::synced(channel which, time_point now) {
+  lane& on = lanes_[which];
+  if (on.flights.empty() || answering(which) != nullptr) return false;
+  flight batch = std::move(on.flights.front());
+  on.flights.pop_front();
+  for (entry* item : batch.items) land(*item);
+  if (batch.failure) {
+    settle_failed(on, batch, now);
+  } else {
+    for (entry* item : batch.items) {
+      finish_ok(*item);
+      release(*item);
+    }
+  }
+  batch.items.clear();
+  if (spare_.size() < spare_vectors) spare_.push_back(std::move(batch.items));
+  publish();
+  return true;
+}
+
+// ---- failures ----
+
+void pipeline_core::settle_failed(lane& on, flight& batch, time_point now) {
+  if (batch.culprit == none) {
+    settle_sync_failure(on, batch, now);
+    return;
+  }
+  auto first = batch.items.begin();
+  const auto culprit = first + static_cast<std::ptrdiff_t>(batch.culprit);
+  if (!on.rules.atomic_batches) {
+    // Citus: what stands before the culprit is committed, what stands behind it never ran.
+    for (; first != culprit; ++first) {
+      finish_ok(**first);
+      release(**first);
+    }
+  }
+  count_data_error(**culprit, *batch.failure, batch.items.size());
+  const fate next = settle_culprit(**culprit, *batch.failure, now);
+  if (next == fate::goes_along) {
+    resend(first, batch.items.end());
+  } else {
+    std::rotate(first, culprit, culprit + 1);  // to the front, and out of what goes again
+    resend(first + 1, batch.items.end());
+  }
+}
+
+// The commit itself failed and nobody knows because of whom. Halves find out: their size shrinks with
+// every round, so that the guilty one stands alone after log2(n)+1 of them at the latest.
+void pipeline_core::settle_sync_failure(lane& on, flight& batch, time_point now) {
+  const bool is_single = batch.items.size() == 1;
+  if (is_single) {
+    entry& item = *batch.items.front();
+    if (settle_culprit(item, *batch.failure, now) == fate::goes_along) {
+      resend(batch.items.begin(), batch.items.end());
+    }
+  } else if (on.rules.atomic_batches) {
+    const auto middle = batch.items.begin() + static_cast<std::ptrdiff_t>((batch.items.size() + 1) / 2);
+    resend(batch.items.begin(), middle);
+    resend(middle, batch.items.end());
+  } else {
+    for (entry* item : batch.items) {
+      error failure = *batch.failure;
+      failure.outcome = outcome::unknown;  // any of them may be committed on its worker
+      finish(*item, std::move(failure));
+      release(*item);
+    }
+  }
+}
+
+void pipeline_core::count_data_error(entry& culprit, const error& failure, std::size_t batch_size) {
+  if (batch_size < 2 || !(failure.is_class("22") || failure.is_class("23"))) return;
+  counters_.data_errors.add();
+  if (++culprit.traits->data_errors >= data_errors_before_alone) culprit.traits->runs_alone = true;
+}
+
+// Answers the culprit, or gives it another try: later (it then stands in `waiting_`) or at once.
+pipeline_core::fate pipeline_core::settle_culprit(entry& culprit, const error& failure, time_point now) {
+  if (!culprit.is_abandoned && !is_shut_down_) {
+    if (says_moved(failure)) return fate::goes_along;  // until its deadline, on a better connection
+    if (is_stale_plan(failure.sqlstate) && culprit.was_sent_by_name && culprit.replans < replans_at_most) {
+      ++culprit.replans;
+      const bool is_news = culprit.sent_epoch == culprit.traits->epoch;
+      if (failure.sqlstate == "0A000" && is_news) ++culprit.traits->epoch;
+      return fate::goes_along;
+    }
+    if (is_contention(failure.sqlstate) && backs_off(culprit, now)) return fate::is_settled;
+  }
+  finish(culprit, failure);
+  release(culprit);
+  return fate::is_settled;
+}
+
+bool pipeline_core::backs_off(entry& culprit, time_point now) {
+  if (culprit.what->opts.repeat != repeat::safe || culprit.lock_tries >= lock_tries_at_most) return false;
+  culprit.not_before = now + backoff(culprit.lock_tries++);
+  if (culprit.not_before >= culprit.deadline) return false;
+  culprit.is_isolated = true;  // its next wait for the lock must not hold up others again
+  hold(culprit, place::waiting);
+  waiting_.push_back(&culprit);
+  return true;
+}
+
+// Rolled back through no fault of their own: out again at once, together, before newer work.
+void pipeline_core::resend(entries::iterator first, entries::iterator last) {
+  entries group;
+  for (; first != last; ++first) {
+    entry& item = **first;
+    if (item.is_abandoned) {
+      release(item);
+    } else if (is_shut_down_) {
+      finish(item, failure_of(errc::closed, outcome::not_sent, "closing"));
+      release(item);
+    } else {
+      hold(item, place::group);
+      group.push_back(&item);
+    }
+  }
+  if (!group.empty()) groups_.push_back(std::move(group));
+}
+
+void pipeline_core::lose(channel which, time_point now) {
+  lane& on = lanes_[which];
+  on.is_open = false;
+  std::deque<flight> flights = std::exchange(on.flights, {});
+  for (flight& batch : flights) {
+    for (std::size_t i = 0; i < batch.items.size(); ++i) {
+      entry& item = *batch.items[i];
+      land(item);
+      const bool is_culprit = batch.failure && i == batch.culprit;
+      if (is_culprit && settle_culprit(item, *batch.failure, now) == fate::is_settled) continue;
+      // After an error the server commits nothing of the batch; on Citus what preceded it may be.
+      const bool is_behind_culprit = batch.culprit != none && i >= batch.culprit;
+      lose_entry(item, batch.failure && (on.rules.atomic_batches || is_behind_culprit));
+    }
+  }
+  tick(now);
+}
+
+void pipeline_core::lose_entry(entry& item, bool is_rolled_back) {
+  if (!is_rolled_back) {
+    item.may_have_run = true;
+    if (++item.losses >= losses_before_alone) item.is_isolated = true;
+  }
+  const bool may_repeat = is_rolled_back || item.what->opts.repeat == repeat::safe;
+  if (item.is_abandoned) {
+    release(item);
+  } else if (may_repeat && !is_shut_down_) {
+    enqueue(item);
+  } else {
+    const outcome what = item.may_have_run ? outcome::unknown : outcome::not_sent;
+    finish(item, failure_of(is_shut_down_ ? errc::closed : errc::connection, what, "connection lost"));
+    release(item);
+  }
+}
+
+// 10, 20, 40 ... 320 ms, of which at least half is kept; a linear congruential step is random enough.
+std::chrono::milliseconds pipeline_core::backoff(unsigned tries) {
+  random_ = random_ * 6364136223846793005U + 1442695040888963407U;
+  const std::uint64_t full = std::uint64_t{10} << std::min(tries, 5U);
+  return std::chrono::milliseconds{full / 2 + (random_ >> 33U) % (full / 2 + 1)};
+}
+
+}  // namespace pam::db::detail

@@ -1,0 +1,165 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "db/detail/counter.hpp"
+#include "db/detail/entry.hpp"
+#include "db/error.hpp"
+
+namespace pam::db::detail {
+
+/// What one channel (pipelined connection) may do.
+struct channel_rules {
+  std::size_t batches_in_flight = 1;
+  bool atomic_batches = true;  ///< false on Citus: statements before a failed one stay committed
+};
+
+struct core_limits {
+  std::size_t channels = 1;
+  std::size_t queue = 4096;             ///< entries not sent
+  std::size_t batch = 64;               ///< entries under one Sync
+  std::size_t batch_bytes = 64 * 1024;  ///< parameter bytes under one Sync; one entry always fits
+};
+
+struct core_counters {
+  counter sent, executed, failed, resent, batches, queue_full, expired, data_errors, queued, in_flight;
+};
+
+/// Shared queue and group commit of several pipelined connections, as a pure state machine: no I/O, no
+/// clock, no allocation a call once warm.
+///
+/// An entry is queued -> sent -> finished, and finishes only when its batch's Sync arrived. An abandoned
+/// entry (caller gone, deadline passed) is dropped from the queue, or, once sent, stays in its batch
+/// until the Sync and its late result is discarded.
+///
+/// The driver feeds what libpq reports: `executed`, `rejected`, `aborted` for one entry each, in order,
+/// then `synced`. A `false` answer means that the report cannot be: the connection is broken and must be
+/// closed and `lose`d. After every call the driver collects the effects.
+class pipeline_core {
+ public:
+  using channel = std::size_t;
+
+  struct effects {
+    std::vector<entry*> finished;  ///< answer these callers, in this order
+    std::vector<entry*> released;  ///< the core refers to these no longer
+  };
+
+  /// @param seed  of the jitter of lock-timeout backoff
+  explicit pipeline_core(const core_limits& limits, std::uint64_t seed = 1);
+
+  // Callers
+  /// Queues an entry; false when the queue is full (the core then has not taken it).
+  [[nodiscard]] bool submit(entry& item);
+  /// The caller left: no effect `finished` follows; `released` may follow at once.
+  void abandon(entry& item);
+  /// Finishes what is overdue and requeues what has backed off long enough.
+  void tick(time_point now);
+  /// When `tick` has something to do next.
+  [[nodiscard]] std::optional<time_point> next_tick() const;
+  /// No entry is requeued any more; everything not sent finishes with `closed`.
+  void shut_down();
+
+  // Channels
+  void open(channel which, const channel_rules& rules);
+  /// Sends nothing more on this channel; batches under way still finish.
+  void pause(channel which);
+  /// The connection is gone. Entries that are safe to repeat, or certainly rolled back, queue again.
+  void lose(channel which, time_point now);
+  [[nodiscard]] bool is_open(channel which) const { return lanes_[which].is_open; }
+
+  // Sending
+  /// The least loaded channel that may send, when there is something to send.
+  [[nodiscard]] std::optional<channel> ready_channel() const;
+  /// The entries of the next batch, in the order to send them; empty when all were overdue. Valid until
+  /// the next call. They are in flight from now on, whether sending succeeds or not.
+  std::span<entry* const> take_batch(channel which, time_point now);
+
+  // Answers
+  /// The entry the next report belongs to; null when only the Sync is missing.
+  [[nodiscard]] entry* answering(channel which) const;
+  [[nodiscard]] bool executed(channel which);
+  /// The entry `answering()`, or without one the Sync itself (deferred constraint, serialization), failed.
+  [[nodiscard]] bool rejected(channel which, error failure);
+  [[nodiscard]] bool aborted(channel which);
+  [[nodiscard]] bool synced(channel which, time_point now);
+
+  /// Moves the effects since the last call into `into`, whose old content is dropped.
+  void collect(effects& into);
+
+  [[nodiscard]] std::size_t queued() const { return queued_; }
+  [[nodiscard]] std::size_t in_flight() const { return in_flight_; }
+  [[nodiscard]] bool is_idle() const { return queued_ == 0 && in_flight_ == 0; }
+  /// True when the channel's last failure says that it talks to the wrong server (25006, 57P0x, 08xxx).
+  [[nodiscard]] bool has_moved(channel which) const { return lanes_[which].has_moved; }
+  [[nodiscard]] std::size_t batches_in_flight(channel which) const { return lanes_[which].flights.size(); }
+  /// When the oldest unanswered batch left, for the stall limit.
+  [[nodiscard]] std::optional<time_point> oldest_sent(channel which) const;
+  [[nodiscard]] const core_counters& counters() const { return counters_; }
+
+ private:
+  static constexpr std::size_t none = static_cast<std::size_t>(-1);
+  using entries = std::vector<entry*>;
+
+  /// A batch under way.
+  struct flight {
+    entries items;
+    std::size_t answered = 0;
+    std::size_t culprit = none;
+    std::optional<error> failure;  ///< the culprit's, or without one the Sync's
+    time_point sent_at;
+  };
+  struct lane {
+    bool is_open = false;
+    bool is_paused = false;
+    bool has_moved = false;
+    channel_rules rules;
+    std::deque<flight> flights;
+  };
+
+  void enqueue(entry& item);             ///< by its order of submission
+  void hold(entry& item, place where);   ///< bookkeeping of entering the queue
+  void leave_queue(entry& item);         ///< takes it out of whichever queue it is in
+  void take(entry& item, flight& into);  ///< queue -> flight
+  void finish_ok(entry& item);
+  void finish(entry& item, error failure);  ///< answers the caller, if it still waits
+  void release(entry& item);
+  void land(entry& item) { --in_flight_, item.place = place::nowhere; }
+  void fill(flight& batch);
+  void publish();
+
+  enum class fate : std::uint8_t { is_settled, goes_along };
+  void settle_failed(lane& on, flight& batch, time_point now);
+  void settle_sync_failure(lane& on, flight& batch, time_point now);
+  fate settle_culprit(entry& culprit, const error& failure, time_point now);
+  bool backs_off(entry& culprit, time_point now);
+  void count_data_error(entry& culprit, const error& failure, std::size_t batch_size);
+  void resend(entries::iterator first, entries::iterator last);
+  void lose_entry(entry& item, bool is_rolled_back);
+  std::chrono::milliseconds backoff(unsigned tries);
+
+  core_limits limits_;
+  std::uint64_t random_;
+  std::uint64_t next_sequence_ = 1;
+  bool is_shut_down_ = false;
+  std::size_t queued_ = 0;
+  std::size_t in_flight_ = 0;
+  entry_list shared_;
+  entry_list alone_;
+  std::deque<entries> groups_;
+  entries waiting_;
+  deadline_heap deadlines_;
+  std::vector<lane> lanes_;
+  std::vector<entries> spare_;  ///< vectors of finished batches, kept for their memory
+  std::unordered_map<const statement*, statement_traits> traits_;
+  effects effects_;
+  core_counters counters_;
+};
+
+}  // namespace pam::db::detail

@@ -1,0 +1,266 @@
+// Random schedules against a simple model of a server: whatever happens, every entry is answered once,
+// with its own result, and never told more than is true.
+#include <algorithm>
+#include <array>
+#include <deque>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "db/detail/pipeline_core.hpp"
+#include "db/tests/core_driver.hpp"
+
+namespace pam::db::detail {
+namespace {
+
+using namespace testing;
+
+/// One caller's view and the server's view of the same statement.
+struct tracked : entry {
+  std::size_t id = 0;
+  std::size_t result = 0;   ///< id of the entry whose rows were delivered last
+  std::size_t commits = 0;  ///< times the model server committed it
+  std::size_t answers = 0;  ///< times its caller was answered
+  std::size_t releases = 0;
+  bool was_refused = false;
+  bool has_left = false;
+};
+
+constexpr std::size_t channels = 3;
+
+class model {
+ public:
+  model(std::uint32_t seed, bool atomic)
+      : random_(seed), atomic_(atomic), core_({.channels = channels, .queue = 40, .batch = 8}, seed) {}
+
+  void run(int steps) {
+    for (int i = 0; i < steps && !::testing::Test::HasFailure(); ++i) step();
+    drain();
+    for (const auto& item : all_) {
+      const bool must_answer = !item->was_refused && !item->has_left;
+      ASSERT_EQ(item->answers, must_answer ? 1U : 0U) << "entry " << item->id;
+      ASSERT_EQ(item->releases, item->was_refused ? 0U : 1U) << "entry " << item->id;
+      if (item->what->opts.repeat == repeat::once) ASSERT_LE(item->commits, 1U) << "entry " << item->id;
+    }
+    ASSERT_TRUE(core_.is_idle());
+  }
+
+ private:
+  struct sent_batch {
+    std::vector<tracked*> items;
+    std::size_t answered = 0;
+    bool has_failed = false;
+    std::vector<tracked*> done;  ///< executed, not committed yet
+  };
+
+  std::size_t pick(std::size_t below) {
+    return std::uniform_int_distribution<std::size_t>{0, below - 1}(random_);
+  }
+
+  void step() {
+    switch (pick(12)) {
+      case 0:
+      case 1:
+      case 2:
+        submit();
+        break;
+      case 3:
+      case 4:
+        send();
+        break;
+      case 5:
+      case 6:
+      case 7:
+      case 8:
+        answer(pick(channels));
+        break;
+      case 9:
+        if (!all_.empty()) leave(*all_[pick(all_.size())]);
+        break;
+      case 10:
+        now_ += std::chrono::milliseconds{pick(20)};
+        core_.tick(now_);
+        break;
+      default:
+        flip(pick(channels));
+        break;
+    }
+    settle();
+  }
+
+  void submit() {
+    static constexpr std::array<const statement*, 5> kinds{&read_one, &touch_session, &touch_account,
+                                                           &charge_once, &sweep};
+    for (std::size_t n = pick(6); n > 0; --n) {
+      auto item = std::make_unique<tracked>();
+      item->id = all_.size() + 1;
+      item->what = kinds[pick(kinds.size())];
+      if (item->what->parameter_count != 0) item->values.add_text(std::to_string(pick(10)));
+      item->deadline = now_ + std::chrono::milliseconds{pick(300) + 1};
+      item->was_refused = !core_.submit(*item);
+      ASSERT_LE(core_.queued(), 40U + channels * 2 * 8);
+      all_.push_back(std::move(item));
+    }
+  }
+
+  void send() {
+    const auto channel = core_.ready_channel();
+    if (!channel) return;
+    const auto entries = core_.take_batch(*channel, now_);
+    if (entries.empty()) return;
+    ASSERT_LE(entries.size(), 8U);
+    ASSERT_LE(core_.batches_in_flight(*channel), 2U);
+    sent_batch& batch = wire_[*channel].emplace_back();
+    for (entry* item : entries) {
+      item->was_sent_by_name = pick(2) == 0;
+      item->sent_epoch = item->traits->epoch;
+      ASSERT_GT(item->deadline, now_);
+      ASSERT_FALSE(item->is_abandoned);
+      if (item->what == &sweep) ASSERT_EQ(entries.size(), 1U);
+      batch.items.push_back(static_cast<tracked*>(item));
+    }
+  }
+
+  // The server's next message on a channel.
+  void answer(std::size_t channel) {
+    if (wire_[channel].empty()) return;
+    sent_batch& batch = wire_[channel].front();
+    if (batch.answered < batch.items.size()) {
+      answer_statement(channel, batch);
+    } else {
+      answer_sync(channel, batch);
+    }
+  }
+
+  void answer_statement(std::size_t channel, sent_batch& batch) {
+    static constexpr std::array<const char*, 8> states{"42501", "23505", "22P02", "55P03",
+                                                       "40P01", "0A000", "26000", "25006"};
+    tracked* const item = batch.items[batch.answered++];
+    ASSERT_EQ(core_.answering(channel), item);
+    if (batch.has_failed) {
+      ASSERT_TRUE(core_.aborted(channel));
+    } else if (pick(12) == 0) {
+      batch.has_failed = true;
+      ASSERT_TRUE(core_.rejected(channel, failure_with(states[pick(states.size())])));
+    } else {
+      item->result = item->id;
+      batch.done.push_back(item);
+      ASSERT_TRUE(core_.executed(channel));
+    }
+  }
+
+  void answer_sync(std::size_t channel, sent_batch& batch) {
+    if (!batch.has_failed && pick(10) == 0) {
+      batch.has_failed = true;
+      if (batch.items.size() == 1) batch.done.clear();  // one statement is atomic everywhere
+      ASSERT_TRUE(core_.rejected(channel, failure_with(pick(2) == 0 ? "23503" : "40001")));
+      return;
+    }
+    if (!batch.has_failed || !atomic_) commit(batch);
+    wire_[channel].pop_front();
+    ASSERT_TRUE(core_.synced(channel, now_));
+    if (core_.has_moved(channel)) lose(channel);
+  }
+
+  void commit(sent_batch& batch) {
+    for (tracked* item : batch.done) ++item->commits;
+    batch.done.clear();
+  }
+
+  void leave(tracked& item) {
+    if (item.was_refused || item.answers != 0 || item.has_left) return;
+    item.has_left = true;
+    core_.abandon(item);
+  }
+
+  void lose(std::size_t channel) {
+    // What the server had in hand: a batch whose commit we never hear of may have been executed.
+    for (sent_batch& batch : wire_[channel]) {
+      if (batch.has_failed && atomic_) continue;
+      if (!batch.has_failed && pick(2) == 0) {
+        batch.done.assign(batch.items.begin(), batch.items.end());
+      } else if (!batch.has_failed) {
+        break;  // it died before this one
+      }
+      commit(batch);
+    }
+    wire_[channel].clear();
+    core_.lose(channel, now_);
+  }
+
+  void flip(std::size_t channel) {
+    if (core_.is_open(channel)) {
+      if (pick(3) == 0) lose(channel);
+    } else {
+      core_.open(channel, {.batches_in_flight = 1 + pick(2), .atomic_batches = atomic_});
+    }
+  }
+
+  void settle() {
+    pipeline_core::effects effects;
+    core_.collect(effects);
+    for (entry* item : effects.finished) check_answer(static_cast<tracked&>(*item));
+    for (entry* item : effects.released) {
+      auto& one = static_cast<tracked&>(*item);
+      ASSERT_EQ(++one.releases, 1U);
+      ASSERT_TRUE(one.answers == 1 || one.has_left);
+    }
+  }
+
+  void check_answer(tracked& item) {
+    ASSERT_EQ(++item.answers, 1U);
+    ASSERT_FALSE(item.has_left);
+    if (!item.has_failed) {
+      ASSERT_GE(item.commits, 1U) << "acknowledged before it was committed";
+      ASSERT_EQ(item.result, item.id) << "somebody else's rows";
+      return;
+    }
+    const bool may_have_repeated = item.may_have_run;
+    if (item.failure.outcome == outcome::not_sent) ASSERT_EQ(item.commits, 0U);
+    if (item.failure.code == errc::rejected && item.failure.outcome == outcome::executed &&
+        !may_have_repeated) {
+      ASSERT_EQ(item.commits, 0U);
+    }
+  }
+
+  // Everything comes to an end once the server behaves.
+  void drain() {
+    for (int round = 0; round < 2000 && !core_.is_idle(); ++round) {
+      for (std::size_t c = 0; c < channels; ++c) {
+        if (!core_.is_open(c)) core_.open(c, {.batches_in_flight = 1, .atomic_batches = atomic_});
+        send();
+        answer(c);
+      }
+      now_ += std::chrono::milliseconds{1};
+      core_.tick(now_);
+      settle();
+    }
+  }
+
+  std::mt19937 random_;
+  bool atomic_;
+  pipeline_core core_;
+  time_point now_{std::chrono::hours{1}};
+  std::vector<std::unique_ptr<tracked>> all_;
+  std::array<std::deque<sent_batch>, channels> wire_;
+};
+
+TEST(pipeline_core_model, random_schedules_keep_every_promise) {
+  for (std::uint32_t seed = 1; seed <= 3000 && !HasFailure(); ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    model{seed, true}.run(250);
+  }
+}
+
+TEST(pipeline_core_model, random_schedules_keep_every_promise_without_atomic_batches) {
+  for (std::uint32_t seed = 1; seed <= 3000 && !HasFailure(); ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    model{seed, false}.run(250);
+  }
+}
+
+}  // namespace
+}  // namespace pam::db::detail

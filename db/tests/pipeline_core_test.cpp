@@ -1,0 +1,756 @@
+#include "db/detail/pipeline_core.hpp"
+
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "db/tests/core_driver.hpp"
+
+namespace pam::db::detail {
+namespace {
+
+using namespace testing;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+
+// ---- batches ----
+
+TEST(pipeline_core, everything_queued_goes_out_under_one_sync) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& a = d.submit(read_one);
+  entry& b = d.submit(read_one);
+
+  EXPECT_THAT(d.take(), ElementsAre(&a, &b));
+  EXPECT_EQ(d.core.in_flight(), 2U);
+  EXPECT_EQ(d.core.queued(), 0U);
+}
+
+TEST(pipeline_core, an_entry_finishes_only_when_the_sync_of_its_batch_arrived) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& a = d.submit(read_one);
+  d.take();
+
+  ASSERT_TRUE(d.core.executed(0));
+  EXPECT_THAT(d.finished(), IsEmpty());
+
+  ASSERT_TRUE(d.core.synced(0, d.now));
+  EXPECT_THAT(d.finished(), ElementsAre(&a));
+  EXPECT_FALSE(a.has_failed);
+}
+
+TEST(pipeline_core, a_batch_is_bounded_by_count) {
+  core_driver d{{.batch = 2}};
+  d.core.open(0, {.batches_in_flight = 2});
+  for (int i = 0; i < 3; ++i) d.submit(read_one);
+
+  EXPECT_EQ(d.take().size(), 2U);
+  EXPECT_EQ(d.take().size(), 1U);
+}
+
+TEST(pipeline_core, a_batch_is_bounded_by_bytes_but_one_statement_always_fits) {
+  core_driver d{{.batch_bytes = 1000}};
+  d.core.open(0, {.batches_in_flight = 8});
+  const std::string large(5000, 'x');
+  const std::string half(450, 'x');
+  d.submit(touch_session, large);
+  for (int i = 0; i < 3; ++i) d.submit(touch_session, half);
+
+  EXPECT_EQ(d.take().size(), 1U);
+  EXPECT_EQ(d.take().size(), 1U);
+}
+
+TEST(pipeline_core, one_batch_is_in_flight_in_safe_mode) {
+  core_driver d;
+  d.core.open(0, {.batches_in_flight = 1});
+  d.submit(read_one);
+  d.take();
+  d.submit(read_one);
+
+  EXPECT_EQ(d.core.ready_channel(), std::nullopt);
+
+  d.answer_batch();
+  EXPECT_EQ(d.core.ready_channel(), 0U);
+}
+
+TEST(pipeline_core, the_least_loaded_channel_is_fed_first) {
+  core_driver d{{.channels = 2}};
+  d.core.open(0, {.batches_in_flight = 2});
+  d.core.open(1, {.batches_in_flight = 2});
+  d.submit(read_one);
+  ASSERT_EQ(d.core.ready_channel(), 0U);
+  d.take(0);
+  d.submit(read_one);
+
+  EXPECT_EQ(d.core.ready_channel(), 1U);
+}
+
+TEST(pipeline_core, nothing_is_sent_on_a_channel_that_is_closed_or_paused) {
+  core_driver d{{.channels = 2}};
+  d.submit(read_one);
+  EXPECT_EQ(d.core.ready_channel(), std::nullopt);
+
+  d.core.open(1, {});
+  EXPECT_EQ(d.core.ready_channel(), 1U);
+
+  d.core.pause(1);
+  EXPECT_EQ(d.core.ready_channel(), std::nullopt);
+}
+
+TEST(pipeline_core, a_statement_marked_alone_has_a_batch_of_its_own) {
+  core_driver d;
+  d.core.open(0, {.batches_in_flight = 4});
+  entry& a = d.submit(read_one);
+  entry& lonely = d.submit(sweep);
+  entry& b = d.submit(read_one);
+
+  EXPECT_THAT(d.take(), ElementsAre(&a, &b));
+  EXPECT_THAT(d.take(), ElementsAre(&lonely));
+}
+
+TEST(pipeline_core, a_statement_marked_alone_goes_first_when_it_is_the_oldest) {
+  core_driver d;
+  d.core.open(0, {.batches_in_flight = 4});
+  entry& lonely = d.submit(sweep);
+  entry& a = d.submit(read_one);
+
+  EXPECT_THAT(d.take(), ElementsAre(&lonely));
+  EXPECT_THAT(d.take(), ElementsAre(&a));
+}
+
+TEST(pipeline_core, writes_are_sorted_by_lock_key_and_reads_come_first) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& account = d.submit(touch_account, "a");
+  entry& session_b = d.submit(touch_session, "b");
+  entry& session_a = d.submit(touch_session, "a");
+  entry& read = d.submit(read_one);
+
+  EXPECT_THAT(d.take(), ElementsAre(&read, &session_a, &session_b, &account));
+}
+
+TEST(pipeline_core, writes_of_one_row_keep_their_order_of_submission) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& first = d.submit(touch_session, "a");
+  entry& second = d.submit(touch_session, "a");
+  entry& third = d.submit(touch_session, "a");
+
+  EXPECT_THAT(d.take(), ElementsAre(&first, &second, &third));
+}
+
+TEST(pipeline_core, a_full_queue_refuses) {
+  core_driver d{{.queue = 2}};
+  d.submit(read_one);
+  d.submit(read_one);
+  entry& refused = d.submit(read_one);
+
+  EXPECT_THAT(d.refused, ElementsAre(&refused));
+  EXPECT_EQ(d.core.counters().queue_full.get(), 1U);
+}
+
+TEST(pipeline_core, entries_in_flight_do_not_count_against_the_queue) {
+  core_driver d{{.queue = 1}};
+  d.core.open(0, {});
+  d.submit(read_one);
+  d.take();
+  d.submit(read_one);
+
+  EXPECT_THAT(d.refused, IsEmpty());
+}
+
+// ---- a failing statement ----
+
+TEST(pipeline_core, the_culprit_gets_its_error_and_the_others_go_out_again_at_once) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& a = d.submit(read_one);
+  entry& bad = d.submit(read_one);
+  entry& c = d.submit(read_one);
+  d.take();
+  entry& newer = d.submit(read_one);
+
+  d.fail_batch(1, "42501");
+
+  EXPECT_THAT(d.finished(), ElementsAre(&bad));
+  EXPECT_EQ(bad.failure.sqlstate, "42501");
+  EXPECT_THAT(d.take(), ElementsAre(&a, &c));
+  d.answer_batch();
+  EXPECT_THAT(d.finished(), ElementsAre(&a, &c));
+  EXPECT_THAT(d.take(), ElementsAre(&newer));
+  EXPECT_EQ(d.core.counters().resent.get(), 2U);
+  EXPECT_TRUE(d.ok);
+}
+
+TEST(pipeline_core, an_error_of_the_commit_is_found_by_halves) {
+  core_driver d;
+  d.core.open(0, {});
+  std::vector<entry*> all;
+  for (int i = 0; i < 64; ++i) all.push_back(&d.submit(read_one));
+  entry* const guilty = all[37];
+
+  std::size_t guilty_batches = 0;
+  while (d.core.ready_channel()) {
+    const std::vector<entry*> batch = d.take();
+    if (std::find(batch.begin(), batch.end(), guilty) == batch.end()) {
+      d.answer_batch();
+    } else {
+      ++guilty_batches;
+      d.fail_sync("23503");
+    }
+  }
+
+  EXPECT_EQ(guilty_batches, 7U);  // log2(64) + 1
+  EXPECT_EQ(d.finished().size(), 64U);
+  for (const entry* item : all) EXPECT_EQ(item->has_failed, item == guilty);
+  EXPECT_TRUE(d.core.is_idle());
+}
+
+TEST(pipeline_core, data_errors_in_a_shared_batch_are_counted_and_the_third_isolates_the_statement) {
+  core_driver d;
+  d.core.open(0, {.batches_in_flight = 4});
+  for (int i = 0; i < 3; ++i) {
+    d.submit(read_one);
+    d.submit(touch_account, "x");
+    d.take();
+    d.fail_batch(1, "23505");
+    d.take();
+    d.answer_batch();
+  }
+  EXPECT_EQ(d.core.counters().data_errors.get(), 3U);
+
+  entry& a = d.submit(read_one);
+  entry& isolated = d.submit(touch_account, "x");
+  entry& b = d.submit(read_one);
+
+  EXPECT_THAT(d.take(), ElementsAre(&a, &b));
+  EXPECT_THAT(d.take(), ElementsAre(&isolated));
+}
+
+TEST(pipeline_core, a_data_error_of_a_statement_that_was_alone_is_not_counted) {
+  core_driver d;
+  d.core.open(0, {});
+  d.submit(touch_account, "x");
+  d.take();
+
+  d.fail_batch(0, "23505");
+
+  EXPECT_EQ(d.core.counters().data_errors.get(), 0U);
+  EXPECT_EQ(d.finished().size(), 1U);
+}
+
+TEST(pipeline_core, a_lock_timeout_backs_off_and_tries_again_alone) {
+  core_driver d;
+  d.core.open(0, {.batches_in_flight = 4});
+  entry& other = d.submit(read_one);
+  entry& locked = d.submit(touch_session, "a");
+  d.take();
+
+  d.fail_batch(1, "55P03");
+
+  EXPECT_THAT(d.take(), ElementsAre(&other));
+  d.answer_batch();
+  EXPECT_EQ(d.core.ready_channel(), std::nullopt);
+  ASSERT_TRUE(d.core.next_tick());
+  EXPECT_LE(*d.core.next_tick() - d.now, 10ms);
+  d.advance(10ms);
+  entry& newer = d.submit(read_one);
+  EXPECT_THAT(d.take(), ElementsAre(&locked));
+  EXPECT_THAT(d.take(), ElementsAre(&newer));
+  d.answer_batch();
+  EXPECT_THAT(d.finished(), ElementsAre(&other, &locked));
+  EXPECT_FALSE(locked.has_failed);
+}
+
+TEST(pipeline_core, a_lock_that_never_comes_is_tried_a_bounded_number_of_times) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& locked = d.submit(touch_session, "a", 1h);
+
+  std::size_t tries = 0;
+  while (!d.core.is_idle() && tries < 100) {
+    if (d.core.ready_channel()) {
+      d.take();
+      d.fail_batch(0, "55P03");
+      ++tries;
+    }
+    d.advance(400ms);
+  }
+
+  EXPECT_EQ(tries, 9U);
+  EXPECT_THAT(d.finished(), ElementsAre(&locked));
+  EXPECT_EQ(locked.failure.sqlstate, "55P03");
+}
+
+TEST(pipeline_core, a_lock_is_not_tried_again_past_the_deadline) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& locked = d.submit(touch_session, "a", 4ms);
+  d.take();
+
+  d.fail_batch(0, "55P03");
+
+  EXPECT_THAT(d.finished(), ElementsAre(&locked));
+}
+
+TEST(pipeline_core, contention_of_a_statement_that_may_run_once_is_its_callers_business) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& once = d.submit(charge_once, "a");
+  d.take();
+
+  d.fail_batch(0, "40001");
+
+  EXPECT_THAT(d.finished(), ElementsAre(&once));
+  EXPECT_EQ(once.failure.sqlstate, "40001");
+}
+
+TEST(pipeline_core, a_serialization_failure_of_a_single_commit_is_tried_again) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& a = d.submit(touch_session, "a");
+  d.take();
+
+  d.fail_sync("40001");
+  EXPECT_THAT(d.finished(), IsEmpty());
+
+  d.advance(10ms);
+  d.take();
+  d.answer_batch();
+  EXPECT_THAT(d.finished(), ElementsAre(&a));
+  EXPECT_FALSE(a.has_failed);
+}
+
+TEST(pipeline_core, a_changed_result_type_raises_the_epoch_and_sends_again) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& a = d.submit(read_one);
+  entry& b = d.submit(read_one);
+  d.take();
+  a.was_sent_by_name = b.was_sent_by_name = true;
+
+  d.fail_batch(0, "0A000");
+
+  EXPECT_EQ(a.traits->epoch, 1U);
+  EXPECT_THAT(d.take(), ElementsAre(&a, &b));
+  d.answer_batch();
+  EXPECT_THAT(d.finished(), ElementsAre(&a, &b));
+}
+
+TEST(pipeline_core, one_migration_raises_the_epoch_once_however_many_batches_meet_it) {
+  core_driver d{{.channels = 2}};
+  d.core.open(0, {});
+  d.core.open(1, {});
+  entry& a = d.submit(read_one);
+  d.take(0);
+  entry& b = d.submit(read_one);
+  d.take(1);
+  a.was_sent_by_name = b.was_sent_by_name = true;
+
+  d.fail_batch(0, "0A000", 0);
+  d.fail_batch(0, "0A000", 1);
+
+  EXPECT_EQ(a.traits->epoch, 1U);
+}
+
+TEST(pipeline_core, an_unknown_name_is_sent_again_a_bounded_number_of_times) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& a = d.submit(read_one);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_THAT(d.finished(), IsEmpty());
+    EXPECT_THAT(d.take(), ElementsAre(&a));
+    a.was_sent_by_name = true;
+    d.fail_batch(0, "26000");
+  }
+
+  EXPECT_THAT(d.finished(), ElementsAre(&a));
+  EXPECT_EQ(a.failure.sqlstate, "26000");
+}
+
+TEST(pipeline_core, an_unsupported_feature_of_an_unnamed_statement_is_an_error_like_others) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& a = d.submit(read_one);
+  d.take();
+
+  d.fail_batch(0, "0A000");
+
+  EXPECT_THAT(d.finished(), ElementsAre(&a));
+  EXPECT_EQ(a.traits->epoch, 0U);
+}
+
+TEST(pipeline_core, a_server_that_is_no_longer_the_primary_gets_nothing_more) {
+  core_driver d{{.channels = 2}};
+  d.core.open(0, {});
+  entry& a = d.submit(touch_session, "a");
+  entry& b = d.submit(charge_once, "b");
+  d.take();
+
+  d.fail_batch(0, "25006");
+
+  EXPECT_TRUE(d.core.has_moved(0));
+  EXPECT_EQ(d.core.ready_channel(), std::nullopt);
+  d.core.lose(0, d.now);
+  EXPECT_THAT(d.finished(), IsEmpty());
+  d.core.open(1, {});
+  EXPECT_THAT(d.take(1), UnorderedElementsAre(&a, &b));
+}
+
+// ---- callers that leave, deadlines ----
+
+TEST(pipeline_core, an_abandoned_entry_in_the_queue_is_dropped) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& gone = d.submit(read_one);
+  entry& stays = d.submit(read_one);
+
+  d.core.abandon(gone);
+
+  EXPECT_THAT(d.released(), ElementsAre(&gone));
+  EXPECT_THAT(d.take(), ElementsAre(&stays));
+}
+
+TEST(pipeline_core, an_abandoned_entry_in_flight_keeps_its_place_until_the_sync) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& gone = d.submit(read_one);
+  entry& stays = d.submit(read_one);
+  d.take();
+
+  d.core.abandon(gone);
+
+  EXPECT_THAT(d.released(), IsEmpty());
+  EXPECT_EQ(d.core.answering(0), &gone);
+  d.answer_batch();
+  EXPECT_THAT(d.finished(), ElementsAre(&stays));
+  EXPECT_THAT(d.released(), ElementsAre(&gone, &stays));
+}
+
+TEST(pipeline_core, an_abandoned_entry_is_not_sent_again) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& gone = d.submit(read_one);
+  entry& bad = d.submit(read_one);
+  d.take();
+  d.core.abandon(gone);
+
+  d.fail_batch(1, "42501");
+
+  EXPECT_THAT(d.finished(), ElementsAre(&bad));
+  EXPECT_TRUE(d.core.is_idle());
+}
+
+TEST(pipeline_core, an_abandoned_entry_leaves_the_group_that_waits_to_go_again) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& gone = d.submit(read_one);
+  d.submit(read_one);
+  d.take();
+  d.fail_batch(1, "42501");
+
+  d.core.abandon(gone);
+
+  EXPECT_TRUE(d.core.is_idle());
+  EXPECT_EQ(d.core.ready_channel(), std::nullopt);
+}
+
+TEST(pipeline_core, an_abandoned_entry_that_backs_off_is_dropped) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& locked = d.submit(touch_session, "a");
+  d.take();
+  d.fail_batch(0, "55P03");
+
+  d.core.abandon(locked);
+
+  EXPECT_TRUE(d.core.is_idle());
+  EXPECT_THAT(d.released(), ElementsAre(&locked));
+}
+
+TEST(pipeline_core, a_deadline_in_the_queue_means_not_sent) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& late = d.submit(read_one, {}, 5ms);
+  d.submit(read_one, {}, 500ms);
+  EXPECT_EQ(d.core.next_tick(), d.now + 5ms);
+
+  d.advance(5ms);
+
+  EXPECT_THAT(d.finished(), ElementsAre(&late));
+  EXPECT_EQ(late.failure.code, errc::deadline);
+  EXPECT_EQ(late.failure.outcome, outcome::not_sent);
+  EXPECT_EQ(d.core.queued(), 1U);
+}
+
+TEST(pipeline_core, a_deadline_without_any_connection_says_unavailable) {
+  core_driver d;
+  entry& late = d.submit(read_one, {}, 5ms);
+
+  d.advance(5ms);
+
+  EXPECT_THAT(d.finished(), ElementsAre(&late));
+  EXPECT_EQ(late.failure.code, errc::unavailable);
+  EXPECT_EQ(late.failure.outcome, outcome::not_sent);
+}
+
+TEST(pipeline_core, a_deadline_in_flight_means_unknown_and_the_late_result_is_discarded) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& late = d.submit(read_one, {}, 5ms);
+  d.take();
+
+  d.advance(5ms);
+
+  EXPECT_THAT(d.finished(), ElementsAre(&late));
+  EXPECT_EQ(late.failure.outcome, outcome::unknown);
+  EXPECT_THAT(d.released(), IsEmpty());
+  d.answer_batch();
+  EXPECT_THAT(d.finished(), IsEmpty());
+  EXPECT_THAT(d.released(), ElementsAre(&late));
+}
+
+TEST(pipeline_core, an_overdue_entry_is_never_sent) {
+  core_driver d;
+  d.core.open(0, {});
+  d.submit(read_one, {}, 5ms);
+  d.now += 6ms;
+
+  EXPECT_THAT(d.take(), IsEmpty());
+  EXPECT_EQ(d.core.batches_in_flight(0), 0U);
+}
+
+// ---- lost connections ----
+
+TEST(pipeline_core, a_lost_connection_leaves_the_queue_for_another) {
+  core_driver d{{.channels = 2}};
+  d.core.open(0, {});
+  d.core.open(1, {});
+  entry& a = d.submit(read_one);
+
+  d.core.lose(0, d.now);
+
+  EXPECT_THAT(d.take(1), ElementsAre(&a));
+}
+
+TEST(pipeline_core, what_is_safe_to_repeat_is_sent_again_in_its_old_order) {
+  core_driver d;
+  d.core.open(0, {.batches_in_flight = 2});
+  entry& a = d.submit(read_one);
+  d.take();
+  entry& b = d.submit(read_one);
+  d.take();
+  entry& c = d.submit(read_one);
+
+  d.core.lose(0, d.now);
+  d.core.open(0, {});
+
+  EXPECT_THAT(d.take(), ElementsAre(&a, &b, &c));
+}
+
+TEST(pipeline_core, what_may_run_once_ends_as_unknown) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& once = d.submit(charge_once, "a");
+  d.take();
+
+  d.core.lose(0, d.now);
+
+  EXPECT_THAT(d.finished(), ElementsAre(&once));
+  EXPECT_EQ(once.failure.code, errc::connection);
+  EXPECT_EQ(once.failure.outcome, outcome::unknown);
+}
+
+TEST(pipeline_core, what_may_run_once_stays_queued_when_it_was_not_sent) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& once = d.submit(charge_once, "a");
+
+  d.core.lose(0, d.now);
+  d.core.open(0, {});
+
+  EXPECT_THAT(d.take(), ElementsAre(&once));
+}
+
+TEST(pipeline_core, what_was_rolled_back_for_certain_is_sent_again_whatever_it_is) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& once = d.submit(charge_once, "a");
+  entry& bad = d.submit(touch_account, "b");
+  d.take();
+  ASSERT_TRUE(d.core.executed(0));
+  ASSERT_TRUE(d.core.rejected(0, failure_with("23505")));
+
+  d.core.lose(0, d.now);
+  d.core.open(0, {});
+
+  EXPECT_THAT(d.finished(), ElementsAre(&bad));
+  EXPECT_EQ(bad.failure.sqlstate, "23505");
+  EXPECT_THAT(d.take(), ElementsAre(&once));
+}
+
+TEST(pipeline_core, a_repeated_statement_that_expires_is_unknown_though_it_waits_in_the_queue) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& a = d.submit(touch_session, "a", 50ms);
+  d.take();
+  d.core.lose(0, d.now);
+
+  d.advance(50ms);
+
+  EXPECT_THAT(d.finished(), ElementsAre(&a));
+  EXPECT_EQ(a.failure.code, errc::unavailable);
+  EXPECT_EQ(a.failure.outcome, outcome::unknown);
+}
+
+TEST(pipeline_core, a_statement_that_lost_two_connections_goes_alone) {
+  core_driver d;
+  entry& suspect = d.make(touch_session, "a");
+  ASSERT_TRUE(d.core.submit(suspect));
+  for (int i = 0; i < 2; ++i) {
+    d.core.open(0, {});
+    d.take();
+    d.core.lose(0, d.now);
+  }
+  entry& innocent = d.submit(read_one);
+  d.core.open(0, {.batches_in_flight = 2});
+
+  EXPECT_THAT(d.take(), ElementsAre(&suspect));
+  EXPECT_THAT(d.take(), ElementsAre(&innocent));
+}
+
+// ---- Citus ----
+
+TEST(pipeline_core, without_atomic_batches_what_preceded_the_culprit_is_done) {
+  core_driver d;
+  d.core.open(0, {.atomic_batches = false});
+  entry& a = d.submit(charge_once, "a");
+  entry& bad = d.submit(charge_once, "b");
+  entry& c = d.submit(charge_once, "c");
+  d.take();
+
+  d.fail_batch(1, "23505");
+
+  EXPECT_THAT(d.finished(), ElementsAre(&a, &bad));
+  EXPECT_FALSE(a.has_failed);
+  EXPECT_TRUE(bad.has_failed);
+  EXPECT_THAT(d.take(), ElementsAre(&c));
+}
+
+TEST(pipeline_core, without_atomic_batches_a_failed_commit_is_unknown_for_all) {
+  core_driver d;
+  d.core.open(0, {.atomic_batches = false});
+  entry& a = d.submit(read_one);
+  entry& b = d.submit(read_one);
+  d.take();
+
+  d.fail_sync("23503");
+
+  EXPECT_THAT(d.finished(), ElementsAre(&a, &b));
+  EXPECT_EQ(a.failure.outcome, outcome::unknown);
+  EXPECT_TRUE(d.core.is_idle());
+}
+
+TEST(pipeline_core, without_atomic_batches_a_lost_connection_after_an_error_keeps_them_apart) {
+  core_driver d;
+  d.core.open(0, {.atomic_batches = false});
+  entry& before = d.submit(charge_once, "a");
+  entry& bad = d.submit(charge_once, "b");
+  entry& after = d.submit(charge_once, "c");
+  d.take();
+  ASSERT_TRUE(d.core.executed(0));
+  ASSERT_TRUE(d.core.rejected(0, failure_with("23505")));
+
+  d.core.lose(0, d.now);
+  d.core.open(0, {});
+
+  EXPECT_THAT(d.finished(), ElementsAre(&before, &bad));
+  EXPECT_EQ(before.failure.outcome, outcome::unknown);
+  EXPECT_THAT(d.take(), ElementsAre(&after));
+}
+
+// ---- impossible reports ----
+
+TEST(pipeline_core, a_result_that_nobody_asked_for_breaks_the_connection) {
+  core_driver d;
+  d.core.open(0, {});
+
+  EXPECT_FALSE(d.core.executed(0));
+  EXPECT_FALSE(d.core.aborted(0));
+  EXPECT_FALSE(d.core.rejected(0, failure_with("XX000")));
+  EXPECT_FALSE(d.core.synced(0, d.now));
+}
+
+TEST(pipeline_core, a_sync_before_its_results_breaks_the_connection) {
+  core_driver d;
+  d.core.open(0, {});
+  d.submit(read_one);
+  d.take();
+
+  EXPECT_FALSE(d.core.synced(0, d.now));
+}
+
+TEST(pipeline_core, one_result_too_many_breaks_the_connection) {
+  core_driver d;
+  d.core.open(0, {});
+  d.submit(read_one);
+  d.take();
+  ASSERT_TRUE(d.core.executed(0));
+
+  EXPECT_FALSE(d.core.executed(0));
+}
+
+TEST(pipeline_core, rows_after_an_error_and_aborts_without_one_break_the_connection) {
+  core_driver d;
+  d.core.open(0, {});
+  d.submit(read_one);
+  d.submit(read_one);
+  d.take();
+  EXPECT_FALSE(d.core.aborted(0));
+
+  ASSERT_TRUE(d.core.rejected(0, failure_with("22012")));
+  EXPECT_FALSE(d.core.executed(0));
+  EXPECT_FALSE(d.core.rejected(0, failure_with("22012")));
+}
+
+// ---- shutting down ----
+
+TEST(pipeline_core, shutting_down_refuses_and_finishes_what_was_not_sent) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& under_way = d.submit(read_one);
+  d.take();
+  entry& queued = d.submit(read_one);
+
+  d.core.shut_down();
+
+  EXPECT_THAT(d.finished(), ElementsAre(&queued));
+  EXPECT_EQ(queued.failure.code, errc::closed);
+  EXPECT_EQ(queued.failure.outcome, outcome::not_sent);
+  d.submit(read_one);
+  EXPECT_EQ(d.refused.size(), 1U);
+  d.answer_batch();
+  EXPECT_THAT(d.finished(), ElementsAre(&under_way));
+}
+
+TEST(pipeline_core, a_connection_lost_after_shutting_down_answers_everybody) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& a = d.submit(read_one);
+  d.take();
+  d.core.shut_down();
+
+  d.core.lose(0, d.now);
+
+  EXPECT_THAT(d.finished(), ElementsAre(&a));
+  EXPECT_EQ(a.failure.code, errc::closed);
+  EXPECT_EQ(a.failure.outcome, outcome::unknown);
+  EXPECT_TRUE(d.core.is_idle());
+}
+
+}  // namespace
+}  // namespace pam::db::detail
