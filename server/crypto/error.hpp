@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include <boost/system/result.hpp>
 
@@ -25,6 +26,9 @@ struct error {
 
 template <class T>
 using result = boost::system::result<T, error>;
+
+/// Stable lower-case name of a code, for logs and metric labels.
+[[nodiscard]] std::string_view to_string(errc code);
 
 [[noreturn]] void throw_exception_from_error(const error& failure, const boost::source_location& where);
 

@@ -17,6 +17,9 @@ namespace pam::crypto {
 enum class algorithm : std::uint8_t { es256, rs256, eddsa, hs256 };
 enum class key_use : std::uint8_t { user, machine };
 
+/// Longest compact JWS that is made or accepted.
+inline constexpr std::size_t max_jwt_bytes = 8 * 1024;
+
 /// What a verified JWT says about itself; the payload's members are for protocol/ to read.
 struct verified_jwt {
   std::string payload;  ///< JSON text of the claims set
@@ -36,9 +39,14 @@ struct jwt_expectation {
 /// shards may share it by const reference; a rotation loads a new ring.
 ///
 /// The file is a JWK Set (RFC 7517) with private members and mode 0600; `pam_use` is "user", "machine"
-/// or "refresh", `pam_state` is "current" or "previous". Exactly one current key of each use.
+/// or "refresh", `pam_state` is "next" (published, verifies, does not sign yet), "current" or
+/// "previous" (verifies only; may lack its private members). Exactly one current key of each use;
+/// of several previous refresh keys the newest comes first. User and machine keys are EC P-256, RSA of
+/// 2048 to 4096 bits, Ed25519, or for users only oct (HS256); their `kid` defaults to the RFC 7638
+/// thumbprint. Refresh keys are oct of 32 bytes, `kid` a decimal number of 24 bits as a string.
 class key_ring {
  public:
+  /// Blocking. `bad_key` names the file, the member and, for a file others may read, the cure.
   static result<key_ring> load(const std::string& file);
   static result<key_ring> parse(std::string_view jwk_set);
   /// A fresh JWK Set with one current key of every use; what `pam-auth keys generate` writes.
@@ -51,9 +59,13 @@ class key_ring {
   ~key_ring();
 
   /// Compact JWS (RFC 7515) of a claims set under the current key of `use`; header alg, kid, typ "JWT".
+  /// @param claims  a JSON object, taken as it is
+  /// @return `bad_token` when the token would exceed max_jwt_bytes; `failure` when OpenSSL refuses
   [[nodiscard]] result<std::string> sign(key_use use, std::string_view claims) const;
-  /// Checks form, header (alg fixed by the key; jku, x5u, jwk, crit refused), signature, and the claims
-  /// iss, aud, exp, nbf, iat. At most 8 KB.
+  /// Checks form (three parts of canonical base64url, at most max_jwt_bytes), header (kid and typ "JWT"
+  /// required, alg fixed by the key; jku, jwk, x5u, x5c, crit, b64, zip refused), signature, and only
+  /// then the claims: iss, aud and exp required and exact, nbf and iat within the leeway.
+  /// @return `bad_token`, `unknown_key` or `expired`; the detail says which rule, for logs only
   [[nodiscard]] result<verified_jwt> verify(std::string_view jwt, const jwt_expectation& expected) const;
   /// The public half as a JWK Set for /.well-known/jwks.json (user keys only, current and previous).
   [[nodiscard]] const std::string& public_jwks() const;

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "server/crypto/secret.hpp"
+
+namespace pam::crypto::detail {
+
+/// base64url without padding (RFC 7515 section 2, RFC 4648 section 5). Decoding is strict: padding,
+/// white space, foreign characters, impossible lengths and non-zero trailing bits are refused, so that
+/// one byte string has one text. Constant time for its length (libsodium), hence fit for key members.
+[[nodiscard]] std::string to_base64url(std::span<const std::byte> bytes);
+[[nodiscard]] std::string to_base64url(std::string_view bytes);
+[[nodiscard]] std::optional<std::string> from_base64url(std::string_view text);
+/// The same for key material: what it allocates is wiped.
+[[nodiscard]] std::optional<secret> secret_from_base64url(std::string_view text);
+
+}  // namespace pam::crypto::detail

@@ -1,0 +1,174 @@
+#include "server/crypto/detail/job_pool.hpp"
+
+#include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <iterator>
+
+namespace pam::crypto::detail {
+
+namespace {
+
+using clock = std::chrono::steady_clock;
+
+std::uint64_t microseconds_between(clock::time_point from, clock::time_point to) {
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(to - from).count());
+}
+
+/// setpriority(2): with Linux's threads the nice value belongs to the thread. A failure leaves the
+/// thread at the process's priority, which only makes the pool less polite.
+void become_background(int nice) {
+  pthread_setname_np(pthread_self(), "pam-hash");
+  static_cast<void>(::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), nice));
+}
+
+}  // namespace
+
+job_pool::job_pool(job_pool_config settings) : settings_(settings) {
+  threads_.reserve(settings_.threads + 1);
+  try {
+    threads_.emplace_back([this] { watch(); });
+    for (std::size_t i = 0; i < std::max<std::size_t>(settings_.threads, 1); ++i) {
+      threads_.emplace_back([this] {
+        become_background(settings_.nice);
+        work();
+      });
+    }
+  } catch (...) {
+    close();  // a thread that could not start must not leave joinable ones behind
+    throw;
+  }
+}
+
+job_pool::~job_pool() {
+  close();
+}
+
+void job_pool::submit(std::shared_ptr<job> work, async::deadline deadline) {
+  const auto now = clock::now();
+  work->submitted_ = now;
+  work->expiry_ = std::min(deadline, now + settings_.max_wait);
+  errc refusal{};
+  {
+    const std::scoped_lock lock{mutex_};
+    if (is_closing_) {
+      refusal = errc::closed;
+    } else if (work->expiry_ <= now) {
+      counters_.refused_deadline.fetch_add(1, std::memory_order_relaxed);
+      refusal = errc::deadline;
+    } else if (waiting_.size() >= settings_.queue_limit) {
+      counters_.refused_queue_full.fetch_add(1, std::memory_order_relaxed);
+      refusal = errc::queue_full;
+    } else {
+      if (work->expiry_ < next_check_) has_news_.notify_one();
+      waiting_.push_back(std::move(work));
+      counters_.queued.store(waiting_.size(), std::memory_order_relaxed);
+      has_work_.notify_one();
+      return;
+    }
+  }
+  work->refuse(refusal);
+}
+
+bool job_pool::withdraw(const job& work) {
+  const std::scoped_lock lock{mutex_};
+  const auto removed = std::erase_if(waiting_, [&work](const auto& each) { return each.get() == &work; });
+  counters_.queued.store(waiting_.size(), std::memory_order_relaxed);
+  return removed != 0;
+}
+
+void job_pool::close() {
+  queue refused;
+  {
+    const std::scoped_lock lock{mutex_};
+    is_closing_ = true;
+    refused.swap(waiting_);
+    counters_.queued.store(0, std::memory_order_relaxed);
+    has_work_.notify_all();
+    has_news_.notify_all();
+  }
+  refuse_all(refused, errc::closed);
+  const std::scoped_lock lock{joining_};
+  for (std::thread& each : threads_) {
+    if (each.joinable()) each.join();
+  }
+}
+
+void job_pool::work() {
+  std::unique_lock lock{mutex_};
+  while (true) {
+    has_work_.wait(lock, [this] { return is_closing_ || !waiting_.empty(); });
+    if (is_closing_) return;
+    const auto now = clock::now();
+    const auto expired = take_expired(now);
+    std::shared_ptr<job> next;
+    if (!waiting_.empty()) {
+      next = std::move(waiting_.front());
+      waiting_.pop_front();
+      counters_.queued.store(waiting_.size(), std::memory_order_relaxed);
+      counters_.running.fetch_add(1, std::memory_order_relaxed);
+      counters_.waited_microseconds.fetch_add(microseconds_between(next->submitted_, now),
+                                              std::memory_order_relaxed);
+    }
+    lock.unlock();
+    refuse_all(expired, errc::deadline);
+    if (next) run_one(*next);
+    next.reset();
+    lock.lock();
+  }
+}
+
+void job_pool::run_one(job& next) {
+  const auto began = clock::now();
+  bool has_failed = false;
+  try {
+    next.run();
+  } catch (...) {
+    has_failed = true;  // std::bad_alloc is what can happen; the caller must hear of it, the thread live on
+  }
+  counters_.busy_microseconds.fetch_add(microseconds_between(began, clock::now()), std::memory_order_relaxed);
+  counters_.finished.fetch_add(1, std::memory_order_relaxed);
+  counters_.running.fetch_sub(1, std::memory_order_relaxed);
+  if (has_failed) next.refuse(errc::failure);
+}
+
+void job_pool::watch() {
+  std::unique_lock lock{mutex_};
+  while (!is_closing_) {
+    next_check_ = earliest_expiry();
+    // wait_until(max()) overflows in some libraries; "nothing waits" is a plain wait.
+    if (next_check_ == async::deadline::max()) {
+      has_news_.wait(lock);
+    } else {
+      has_news_.wait_until(lock, next_check_);
+    }
+    const auto expired = take_expired(clock::now());
+    lock.unlock();
+    refuse_all(expired, errc::deadline);
+    lock.lock();
+  }
+}
+
+job_pool::queue job_pool::take_expired(clock::time_point now) {
+  const auto late =
+      std::ranges::stable_partition(waiting_, [now](const auto& each) { return each->expiry_ > now; });
+  queue expired{std::make_move_iterator(late.begin()), std::make_move_iterator(late.end())};
+  waiting_.erase(late.begin(), late.end());
+  counters_.refused_deadline.fetch_add(expired.size(), std::memory_order_relaxed);
+  counters_.queued.store(waiting_.size(), std::memory_order_relaxed);
+  return expired;
+}
+
+async::deadline job_pool::earliest_expiry() const {
+  auto earliest = async::deadline::max();
+  for (const auto& each : waiting_) earliest = std::min(earliest, each->expiry_);
+  return earliest;
+}
+
+void job_pool::refuse_all(const queue& jobs, errc why) {
+  for (const auto& each : jobs) each->refuse(why);
+}
+
+}  // namespace pam::crypto::detail

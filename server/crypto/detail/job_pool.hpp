@@ -1,0 +1,96 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "async/deadline.hpp"
+#include "server/crypto/error.hpp"
+
+namespace pam::crypto::detail {
+
+/// One piece of blocking work. Exactly one of run() and refuse() is called, once, unless the job is
+/// withdrawn before either.
+class job {
+ public:
+  virtual ~job() = default;
+  /// Does the work, on a pool thread.
+  virtual void run() = 0;
+  /// Says why it will not run: queue_full, deadline, closed; failure when run() threw.
+  virtual void refuse(errc why) = 0;
+
+ private:
+  friend class job_pool;
+  std::chrono::steady_clock::time_point submitted_;
+  async::deadline expiry_;
+};
+
+struct job_pool_config {
+  std::size_t threads = 1;
+  std::size_t queue_limit = 256;
+  std::chrono::milliseconds max_wait{2'000};
+  int nice = 0;
+};
+
+/// Threads of low priority behind a bounded first-come queue whose entries expire on time, also while
+/// every thread is busy: a thread of their own watches the clock. Thread-safe.
+class job_pool {
+ public:
+  explicit job_pool(job_pool_config settings);
+  ~job_pool();
+  job_pool(const job_pool&) = delete;
+  job_pool& operator=(const job_pool&) = delete;
+
+  /// Queues `work` until min(deadline, now + max_wait). A refusal (full, expired, closed) is told to the
+  /// job before this returns, on this thread.
+  void submit(std::shared_ptr<job> work, async::deadline deadline);
+
+  /// Takes a job out of the queue; nothing happens when it is not there. A running job goes on.
+  /// @return true when it was there: neither run() nor refuse() will be called
+  bool withdraw(const job& work);
+
+  /// Refuses the queue with `closed`, waits for what runs, joins the threads. Idempotent; from any thread
+  /// but the pool's own.
+  void close();
+
+  struct counters {
+    std::atomic<std::uint64_t> finished{0};
+    std::atomic<std::uint64_t> refused_queue_full{0};
+    std::atomic<std::uint64_t> refused_deadline{0};
+    std::atomic<std::uint64_t> queued{0};
+    std::atomic<std::uint64_t> running{0};
+    std::atomic<std::uint64_t> busy_microseconds{0};
+    std::atomic<std::uint64_t> waited_microseconds{0};
+  };
+  [[nodiscard]] const counters& stats() const { return counters_; }
+
+ private:
+  using queue = std::deque<std::shared_ptr<job>>;
+
+  void work();
+  void watch();
+  void run_one(job& next);
+  void refuse_all(const queue& jobs, errc why);
+  [[nodiscard]] queue take_expired(std::chrono::steady_clock::time_point now);
+  [[nodiscard]] async::deadline earliest_expiry() const;
+
+  const job_pool_config settings_;
+  counters counters_;
+  std::mutex mutex_;
+  std::condition_variable has_work_;
+  std::condition_variable has_news_;  ///< for the watcher: an earlier expiry, or the end
+  queue waiting_;
+  async::deadline next_check_ = async::deadline::max();
+  bool is_closing_ = false;
+  std::mutex joining_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace pam::crypto::detail

@@ -1,0 +1,189 @@
+#include "server/crypto/hash_pool.hpp"
+
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <array>
+#include <stdexcept>
+#include <utility>
+
+#include "server/crypto/detail/caller.hpp"
+#include "server/crypto/detail/job_pool.hpp"
+#include "server/crypto/password_hash.hpp"
+#include "server/crypto/random.hpp"
+
+namespace pam::crypto {
+
+namespace {
+
+namespace asio = boost::asio;
+
+/// What every job needs to know, shared so that a job may outlive the pool object.
+struct pool_facts {
+  hash_cost cost;
+  std::string dummy;  ///< hash of a random password at the pool's own cost
+};
+
+error refusal(errc why) {
+  switch (why) {
+    case errc::queue_full:
+      return {why, "the hash queue is full"};
+    case errc::deadline:
+      return {why, "the hash did not start in time"};
+    case errc::closed:
+      return {why, "the hash pool is closing"};
+    default:
+      return {why, "hashing failed"};
+  }
+}
+
+template <class Result>
+class pool_job : public detail::job {
+ public:
+  pool_job(secret password, std::shared_ptr<const pool_facts> facts,
+           std::shared_ptr<detail::caller<Result>> caller)
+      : password_(std::move(password)), facts_(std::move(facts)), caller_(std::move(caller)) {}
+
+  void run() final {
+    Result outcome = compute(password_, *facts_);
+    password_ = secret{};  // the job may live on in the caller's cancellation slot
+    caller_->complete(std::move(outcome));
+  }
+  void refuse(errc why) final {
+    password_ = secret{};
+    caller_->complete(refusal(why));
+  }
+  /// The awaiting coroutine was cancelled.
+  void abandon() { caller_->complete(error{errc::closed, "the caller was cancelled"}); }
+
+ private:
+  virtual Result compute(const secret& password, const pool_facts& facts) = 0;
+
+  secret password_;
+  std::shared_ptr<const pool_facts> facts_;
+  std::shared_ptr<detail::caller<Result>> caller_;
+};
+
+class hash_job final : public pool_job<result<std::string>> {
+ public:
+  using pool_job::pool_job;
+
+ private:
+  result<std::string> compute(const secret& password, const pool_facts& facts) override {
+    return hash_password(password, facts.cost);
+  }
+};
+
+class verify_job final : public pool_job<result<verification>> {
+ public:
+  verify_job(secret password, std::shared_ptr<const pool_facts> facts,
+             std::shared_ptr<detail::caller<result<verification>>> caller, std::string stored)
+      : pool_job(std::move(password), std::move(facts), std::move(caller)), stored_(std::move(stored)) {}
+
+ private:
+  result<verification> compute(const secret& password, const pool_facts& facts) override {
+    if (stored_.empty()) return spend_dummy(password, facts);
+    auto found = verify_password(password, stored_, facts.cost);
+    // Refusing an unusable hash at once would tell by its time that the account exists.
+    if (found.has_error() && found.error().code == errc::bad_hash) {
+      const auto spent = spend_dummy(password, facts);
+      if (spent.has_error()) return spent;
+    }
+    return found;
+  }
+
+  static result<verification> spend_dummy(const secret& password, const pool_facts& facts) {
+    auto found = verify_password(password, facts.dummy, facts.cost);
+    if (found.has_error()) return found;
+    return verification{};
+  }
+
+  std::string stored_;
+};
+
+/// Makes the job for the awaiting coroutine and gives it to the pool. A plain function: the initiation
+/// and its arguments move into the awaitable's own frame.
+template <class Job, class Result, class... Args>
+asio::awaitable<Result> submit(std::weak_ptr<detail::job_pool> pool, std::shared_ptr<const pool_facts> facts,
+                               secret password, async::deadline deadline, Args... args) {
+  auto initiate = [](auto handler, std::weak_ptr<detail::job_pool> to, std::shared_ptr<const pool_facts> with,
+                     secret what, async::deadline until, Args... rest) {
+    auto slot = asio::get_associated_cancellation_slot(handler);
+    const auto caller = detail::make_caller<Result>(std::move(handler));
+    const auto work = std::make_shared<Job>(std::move(what), std::move(with), caller, std::move(rest)...);
+    const auto jobs = to.lock();
+    if (!jobs) return work->refuse(errc::closed);
+    if (slot.is_connected()) {
+      slot.assign([to, weak_work = std::weak_ptr<Job>(work)](asio::cancellation_type) {
+        const auto pending = weak_work.lock();
+        if (!pending) return;
+        if (const auto still = to.lock()) still->withdraw(*pending);
+        pending->abandon();
+      });
+    }
+    jobs->submit(work, until);
+  };
+  return asio::async_initiate<const asio::use_awaitable_t<>, void(Result)>(
+      std::move(initiate), asio::use_awaitable, std::move(pool), std::move(facts), std::move(password),
+      deadline, std::move(args)...);
+}
+
+std::shared_ptr<const pool_facts> facts_for(const hash_cost& cost) {
+  std::array<std::byte, 32> random = {};
+  fill_random(random);
+  auto dummy = hash_password(secret{std::span<const std::byte>{random}}, cost);
+  if (dummy.has_error()) throw std::runtime_error("hash pool: cannot make one hash: " + dummy.error().detail);
+  return std::make_shared<const pool_facts>(pool_facts{cost, std::move(*dummy)});
+}
+
+}  // namespace
+
+struct hash_pool::impl {
+  explicit impl(const hash_pool_config& settings)
+      : facts(facts_for(settings.cost)),
+        jobs(std::make_shared<detail::job_pool>(detail::job_pool_config{
+            settings.threads, settings.queue_limit, settings.max_wait, settings.nice})) {}
+
+  std::shared_ptr<const pool_facts> facts;
+  std::shared_ptr<detail::job_pool> jobs;
+};
+
+hash_pool::hash_pool(hash_pool_config settings) {
+  // libsodium's floor (argon2id: 8 KiB, 1 pass); below it every sign-up would fail one by one.
+  if (settings.cost.memory_kib < 8 || settings.cost.passes < 1) {
+    throw std::invalid_argument("hash pool: at least 8 KiB of memory and 1 pass are needed");
+  }
+  impl_ = std::make_unique<impl>(settings);
+}
+
+hash_pool::~hash_pool() {
+  close();
+}
+
+asio::awaitable<result<std::string>> hash_pool::hash(secret password, async::deadline deadline) {
+  return submit<hash_job, result<std::string>>(impl_->jobs, impl_->facts, std::move(password), deadline);
+}
+
+asio::awaitable<result<verification>> hash_pool::verify(secret password, std::string stored,
+                                                        async::deadline deadline) {
+  return submit<verify_job, result<verification>>(impl_->jobs, impl_->facts, std::move(password), deadline,
+                                                  std::move(stored));
+}
+
+void hash_pool::close() {
+  impl_->jobs->close();
+}
+
+hash_pool_statistics hash_pool::stats() const {
+  const auto& now = impl_->jobs->stats();
+  return {.hashed = now.finished.load(std::memory_order_relaxed),
+          .refused_queue_full = now.refused_queue_full.load(std::memory_order_relaxed),
+          .refused_deadline = now.refused_deadline.load(std::memory_order_relaxed),
+          .queued = now.queued.load(std::memory_order_relaxed),
+          .running = now.running.load(std::memory_order_relaxed),
+          .busy_microseconds = now.busy_microseconds.load(std::memory_order_relaxed),
+          .waited_microseconds = now.waited_microseconds.load(std::memory_order_relaxed)};
+}
+
+}  // namespace pam::crypto
