@@ -20,6 +20,7 @@ namespace pam::runtime {
 struct configuration {
   struct {
     std::string profile = "compatible";               ///< compatible | strict
+    bool is_profile_chosen = false;                   ///< given by the operator, not the default
     std::size_t shards = 0;                           ///< 0: the cores
     std::string site_url = "https://localhost:8443";  ///< external base URL; issuer is site_url + prefix
     std::string prefix = "/auth/v1";
@@ -39,14 +40,16 @@ struct configuration {
     std::string address = "127.0.0.1";
     std::uint16_t port = 9443;
   } internal;
-  db::config database;  ///< [database], pools per shard
+  db::config database;                 ///< [database], pools per shard
+  std::string database_password_file;  ///< [database] password_file; already read into database.password
   struct {
     std::string host = "";  ///< empty: the first database host
     std::uint16_t port = 5432;
     std::string database = "auth";
     std::string user = "pam_owner";
     std::string password;
-  } migrate;  ///< direct connection of the owner, never the pooler
+    std::string password_file;  ///< already read into password
+  } migrate;                    ///< direct connection of the owner, never the pooler
   struct {
     std::string file;  ///< JWK Set, see crypto::key_ring
   } keys;
@@ -81,7 +84,8 @@ struct configuration {
   } mail;
   struct {
     std::string level = "info";
-    std::string file;  ///< empty: standard output
+    std::string file;              ///< empty: standard output
+    std::size_t flood_limit = 20;  ///< warn and error lines a second of the same event
   } log;
 };
 
@@ -93,17 +97,59 @@ struct config_error {
 };
 
 using environment = std::map<std::string, std::string, std::less<>>;
+using config_errors = std::vector<config_error>;
 
 /// Reads TOML text, overlays `PAM_SECTION__KEY` variables, validates everything and reports every
-/// finding, not only the first.
-[[nodiscard]] boost::system::result<configuration, std::vector<config_error>> parse_config(
-    std::string_view toml, std::string_view file_name, const environment& variables);
-[[nodiscard]] boost::system::result<configuration, std::vector<config_error>> load_config(
-    const std::string& file, const environment& variables);
-/// The process's variables that start with PAM_.
+/// finding, not only the first, in the order of the file's lines, then the environment's names.
+///
+/// Precedence: defaults, the defaults of the chosen profile, the file, the environment. A file name
+/// written `credential:name` means `$CREDENTIALS_DIRECTORY/name` (systemd.exec(5), LoadCredential), and
+/// `password_file` is read here: the only file access. Messages never repeat a password.
+/// @param file_name  only for messages
+/// @param variables  PAM_ variables and CREDENTIALS_DIRECTORY; others are ignored. An unknown PAM_
+///                   variable is an error, PAM_CONFIG (the file's own name) apart
+[[nodiscard]] boost::system::result<configuration, config_errors> parse_config(std::string_view toml,
+                                                                               std::string_view file_name,
+                                                                               const environment& variables);
+/// `parse_config` of a file of at most 1 MiB.
+[[nodiscard]] boost::system::result<configuration, config_errors> load_config(const std::string& file,
+                                                                              const environment& variables);
+/// The process's variables that start with PAM_, and CREDENTIALS_DIRECTORY.
 [[nodiscard]] environment process_environment();
-/// Every key with its default, range and meaning, as commented TOML.
+
+/// What a valid configuration still lacks before `serve` may start with it: a chosen profile, a key
+/// file, certificates when TLS is on, database hosts, secure values where the profile is strict.
+[[nodiscard]] config_errors missing_for_serving(const configuration& settings);
+
+/// "pam.toml:12: limits.connections: ..." and a line feed for each.
+[[nodiscard]] std::string to_string(const config_errors& findings);
+
+/// Every key with its default, range and meaning, as commented TOML. Parses to the defaults.
 [[nodiscard]] std::string default_config();
+/// docs/configuration.md: one table a section.
+[[nodiscard]] std::string config_reference_markdown();
+
+/// Keys whose values differ, as "section.key".
+struct config_difference {
+  std::vector<std::string> reloadable;
+  std::vector<std::string> needs_restart;
+};
+[[nodiscard]] config_difference difference(const configuration& running, const configuration& fresh);
+/// Copies the reloadable values of `fresh`; the rest of `running` stays.
+void apply_reloadable(configuration& running, const configuration& fresh);
+/// "section.key = value" for each key in which a configuration departs from what its profile sets.
+[[nodiscard]] std::vector<std::string> departures_from_profile(const configuration& settings);
+
+/// The shards a process runs: the configured number, or the cores this process may use.
+[[nodiscard]] std::size_t effective_shards(const configuration& settings);
+/// Hashing threads of one of `processes` processes on a host: its share of the budget, at least 1.
+[[nodiscard]] std::size_t effective_hash_threads(const configuration& settings, unsigned processes = 1);
+/// Database connections all processes together may open.
+[[nodiscard]] std::uint64_t pool_sum(const configuration& settings, unsigned processes);
+/// The sum as a sentence an operator can check, with the cure when it exceeds the room.
+/// @param server_room  connections the pooler or PostgreSQL grants us
+[[nodiscard]] std::string pool_arithmetic(const configuration& settings, unsigned processes,
+                                          unsigned server_room);
 
 [[noreturn]] void throw_exception_from_error(const std::vector<config_error>& failure,
                                              const boost::source_location& where);

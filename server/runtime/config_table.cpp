@@ -1,0 +1,409 @@
+#include "server/runtime/config_table.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "server/runtime/config_forms.hpp"
+
+namespace pam::runtime {
+namespace {
+
+constexpr std::int64_t second = 1'000;
+constexpr std::int64_t minute = 60 * second;
+constexpr std::int64_t hour = 60 * minute;
+constexpr std::int64_t day = 24 * hour;
+constexpr std::int64_t kib = 1'024;
+constexpr std::int64_t mib = 1'024 * kib;
+
+constexpr std::array<std::string_view, 2> profiles{"compatible", "strict"};
+constexpr std::array<std::string_view, 4> log_levels{"debug", "info", "warn", "error"};
+constexpr std::array<std::string_view, 6> sslmodes{"disable", "allow",     "prefer",
+                                                   "require", "verify-ca", "verify-full"};
+
+constexpr std::array sections{
+    section{"server", "The server as a whole: its profile, its address on the web, how it ends"},
+    section{"listen", "The public HTTPS port"},
+    section{"tls", "Certificate and tickets of the public port"},
+    section{"limits", "Sizes, counts and times of one connection and one request"},
+    section{"admission", "Requests at work at the same time; the next one is answered 503 at once"},
+    section{"internal", "The port of /metrics, /livez and /readyz; keep it off public networks"},
+    section{"database", "PostgreSQL, directly or through PgBouncer; pool sizes are those of one shard"},
+    section{"migrate", "The owner's direct connection for migrations, never through the pooler"},
+    section{"keys", "Signing and refresh keys"},
+    section{"tokens", "Access tokens, refresh tokens and sessions"},
+    section{"hash", "Password hashing (Argon2id); threads are a budget for the host"},
+    section{"password", "Rules for new passwords"},
+    section{"accounts", "Who may have an account"},
+    section{"mail", "Outgoing mail"},
+    section{"log", "JSON lines"},
+};
+
+void add_server(std::vector<option>& out, configuration& c) {
+  out.insert(
+      out.end(),
+      {{.key = "server.profile",
+        .target = &c.server.profile,
+        .meaning =
+            "compatible: what unpatched GoTrue clients expect; strict: OWASP ASVS level 2 and RFC 9700. "
+            "`serve` asks for an explicit choice",
+        .choices = profiles},
+       {.key = "server.shards",
+        .target = &c.server.shards,
+        .meaning = "Threads that serve connections; 0: one for each core",
+        .high = 1'024},
+       {.key = "server.site_url",
+        .target = &c.server.site_url,
+        .meaning = "External base URL; the issuer of tokens is this and server.prefix",
+        .form = &forms::base_url},
+       {.key = "server.prefix",
+        .target = &c.server.prefix,
+        .meaning = "Path in front of the first-party API",
+        .form = &forms::path_prefix},
+       {.key = "server.cors_origins",
+        .target = &c.server.cors_origins,
+        .meaning = "Origins whose scripts may call the API; \"*\" means all",
+        .high = 256,
+        .form = &forms::origin},
+       {.key = "server.drain_delay",
+        .target = &c.server.drain_delay,
+        .meaning = "From SIGTERM (not ready any more) to the end of accepting connections",
+        .high = 10 * minute},
+       {.key = "server.drain_timeout",
+        .target = &c.server.drain_timeout,
+        .meaning = "After that, how long running requests may take before they are cut",
+        .low = second,
+        .high = hour}});
+}
+
+void add_listen(std::vector<option>& out, configuration& c) {
+  out.insert(
+      out.end(),
+      {{.key = "listen.address",
+        .target = &c.listen.address,
+        .meaning = "Address to listen on; 0.0.0.0 or :: for all",
+        .form = &forms::ip_address},
+       {.key = "listen.port",
+        .target = &c.listen.port,
+        .meaning = "Port to listen on; 0: the system chooses",
+        .high = 65'535},
+       {.key = "listen.tls",
+        .target = &c.listen.is_tls,
+        .meaning = "Speak TLS; false only behind a proxy that does, on the same host"},
+       {.key = "listen.reuse_port",
+        .target = &c.listen.reuse_port,
+        .meaning = "Share the port between shards and processes (SO_REUSEPORT)"},
+       {.key = "tls.certificate_file",
+        .target = &c.tls.certificate_file,
+        .meaning = "PEM file: the certificate and its chain",
+        .mark = option_mark::file,
+        .is_reloadable = true},
+       {.key = "tls.private_key_file",
+        .target = &c.tls.private_key_file,
+        .meaning = "PEM file: the certificate's private key",
+        .mark = option_mark::file,
+        .is_reloadable = true},
+       {.key = "tls.ticket_secret_file",
+        .target = &c.tls.ticket_secret_file,
+        .meaning = "32 or more random bytes shared by all processes, for session tickets; empty: no tickets",
+        .mark = option_mark::file}});
+}
+
+void add_limits(std::vector<option>& out, configuration& c) {
+  const auto time = [&out](std::string_view key, std::chrono::milliseconds& target,
+                           std::string_view meaning) {
+    out.push_back({.key = key, .target = &target, .meaning = meaning, .low = 100, .high = hour});
+  };
+  out.insert(out.end(), {{.key = "limits.connections",
+                          .target = &c.limits.connections,
+                          .meaning = "Open connections of one shard; above it nothing is accepted",
+                          .low = 1,
+                          .high = 10'000'000},
+                         {.key = "limits.header_bytes",
+                          .target = &c.limits.header_bytes,
+                          .meaning = "Request line and header fields",
+                          .low = kib,
+                          .high = 64 * kib,
+                          .mark = option_mark::bytes},
+                         {.key = "limits.header_fields",
+                          .target = &c.limits.header_fields,
+                          .meaning = "Header fields of a request",
+                          .low = 16,
+                          .high = 1'000},
+                         {.key = "limits.body_bytes",
+                          .target = &c.limits.body_bytes,
+                          .meaning = "Body of a request",
+                          .low = kib,
+                          .high = 16 * mib,
+                          .mark = option_mark::bytes}});
+  time("limits.handshake", c.limits.handshake, "From accept to the end of the TLS handshake");
+  time("limits.header", c.limits.header, "From the first byte of a request to the end of its header");
+  time("limits.body", c.limits.body, "From the end of the header to the end of the body");
+  time("limits.write", c.limits.write, "For an answer the peer does not read");
+  time("limits.keep_alive", c.limits.keep_alive, "An idle connection is kept this long");
+  time("limits.request", c.limits.request, "The deadline of everything a request does");
+  out.push_back({.key = "limits.handshakes_per_second",
+                 .target = &c.limits.handshakes_per_second,
+                 .meaning = "TLS handshakes of one shard; above it new connections wait",
+                 .low = 1,
+                 .high = 1'000'000});
+}
+
+void add_admission(std::vector<option>& out, configuration& c) {
+  const auto requests = [&out](std::string_view key, std::size_t& target, std::string_view meaning) {
+    out.push_back({.key = key, .target = &target, .meaning = meaning, .low = 1, .high = 1'000'000});
+  };
+  requests("admission.read", c.admission.read, "Requests of one shard that only read");
+  requests("admission.write", c.admission.write, "Requests of one shard that write");
+  requests("admission.hash", c.admission.hash, "Requests of one shard that hash a password");
+  out.push_back({.key = "internal.address",
+                 .target = &c.internal.address,
+                 .meaning = "Address of the internal port",
+                 .form = &forms::ip_address});
+  out.push_back({.key = "internal.port",
+                 .target = &c.internal.port,
+                 .meaning = "Internal port; 0: the system chooses",
+                 .high = 65'535});
+}
+
+void add_database(std::vector<option>& out, configuration& c) {
+  db::config& d = c.database;
+  out.insert(out.end(),
+             {{.key = "database.hosts",
+               .target = &d.hosts,
+               .meaning = "Tried in order: \"host:port\", \"[::1]:5432\", or the directory of a Unix socket",
+               .high = 16},
+              {.key = "database.database",
+               .target = &d.database,
+               .meaning = "Database, or the pooler's alias of it",
+               .form = &forms::word},
+              {.key = "database.user",
+               .target = &d.user,
+               .meaning = "Role of the application",
+               .form = &forms::word},
+              {.key = "database.password",
+               .target = &d.password,
+               .meaning = "Its password; empty: peer, trust or a passfile. Prefer password_file",
+               .mark = option_mark::secret},
+              {.key = "database.password_file",
+               .target = &c.database_password_file,
+               .meaning = "File whose first line is the password, instead of database.password",
+               .mark = option_mark::file},
+              {.key = "database.sslmode",
+               .target = &d.sslmode,
+               .meaning = "TLS to the database, as in libpq",
+               .choices = sslmodes},
+              {.key = "database.sslrootcert",
+               .target = &d.sslrootcert,
+               .meaning = "PEM file of the authorities that verify-ca and verify-full trust",
+               .mark = option_mark::file},
+              {.key = "database.application_name",
+               .target = &d.application_name,
+               .meaning = "Name shown in pg_stat_activity",
+               .form = &forms::word},
+              {.key = "database.mode",
+               .target = &d.mode,
+               .meaning = "What stands in between: automatic learns it, else takes the safe mode"},
+              {.key = "database.admin_database",
+               .target = &d.admin_database,
+               .meaning = "The pooler's console, asked for its version",
+               .form = &forms::word}});
+}
+
+void add_pools(std::vector<option>& out, configuration& c) {
+  db::config& d = c.database;
+  const auto count = [&out](std::string_view key, std::size_t& target, std::int64_t low, std::int64_t high,
+                            std::string_view meaning) {
+    out.push_back({.key = key, .target = &target, .meaning = meaning, .low = low, .high = high});
+  };
+  const auto time = [&out](std::string_view key, std::chrono::milliseconds& target, std::int64_t low,
+                           std::string_view meaning) {
+    out.push_back({.key = key, .target = &target, .meaning = meaning, .low = low, .high = 5 * minute});
+  };
+  count("database.pipelines", d.pipelines, 1, 64, "Shared pipelined connections of one shard");
+  count("database.leases", d.leases, 1, 64, "Exclusive connections of one shard, opened on demand");
+  count("database.queue_limit", d.queue_limit, 1, 1'000'000, "Statements that wait for a pipeline");
+  count("database.lease_queue_limit", d.lease_queue_limit, 1, 100'000, "Callers that wait for a lease");
+  count("database.batch_limit", d.batch_limit, 1, 1'024, "Statements under one Sync");
+  out.push_back({.key = "database.batch_bytes",
+                 .target = &d.batch_bytes,
+                 .meaning = "Parameter bytes under one Sync",
+                 .low = kib,
+                 .high = 16 * mib,
+                 .mark = option_mark::bytes});
+  count("database.batches_in_flight", d.batches_in_flight, 1, 64,
+        "Batches on the way on one connection; always 1 in the safe mode");
+  time("database.connect_timeout", d.connect_timeout, 100, "For one connection attempt");
+  time("database.stall_limit", d.stall_limit, 100, "A pipeline whose head is older is replaced");
+  time("database.probe_interval", d.probe_interval, 10, "Between attempts while the database is down");
+}
+
+void add_migrate(std::vector<option>& out, configuration& c) {
+  out.insert(out.end(), {{.key = "migrate.host",
+                          .target = &c.migrate.host,
+                          .meaning = "Host or directory of a Unix socket; empty: the first of database.hosts",
+                          .form = &forms::host},
+                         {.key = "migrate.port",
+                          .target = &c.migrate.port,
+                          .meaning = "PostgreSQL's own port",
+                          .low = 1,
+                          .high = 65'535},
+                         {.key = "migrate.database",
+                          .target = &c.migrate.database,
+                          .meaning = "The database itself, not an alias",
+                          .form = &forms::word},
+                         {.key = "migrate.user",
+                          .target = &c.migrate.user,
+                          .meaning = "Owner of the schema",
+                          .form = &forms::word},
+                         {.key = "migrate.password",
+                          .target = &c.migrate.password,
+                          .meaning = "Its password; empty: peer, trust or a passfile. Prefer password_file",
+                          .mark = option_mark::secret},
+                         {.key = "migrate.password_file",
+                          .target = &c.migrate.password_file,
+                          .meaning = "File whose first line is the password, instead of migrate.password",
+                          .mark = option_mark::file},
+                         {.key = "keys.file",
+                          .target = &c.keys.file,
+                          .meaning = "JWK Set with private members, as `pam-auth keys generate` writes it",
+                          .mark = option_mark::file,
+                          .is_reloadable = true}});
+}
+
+void add_tokens(std::vector<option>& out, configuration& c) {
+  out.insert(out.end(), {{.key = "tokens.access_lifetime",
+                          .target = &c.tokens.access_lifetime,
+                          .meaning = "Lifetime of an access token",
+                          .low = 180 * second,
+                          .high = day},
+                         {.key = "tokens.idle_lifetime",
+                          .target = &c.tokens.idle_lifetime,
+                          .meaning = "A session without a refresh ends after this",
+                          .low = 5 * minute,
+                          .high = 730 * day},
+                         {.key = "tokens.absolute_lifetime",
+                          .target = &c.tokens.absolute_lifetime,
+                          .meaning = "Every session ends after this, however active",
+                          .low = 5 * minute,
+                          .high = 730 * day},
+                         {.key = "tokens.reuse_interval",
+                          .target = &c.tokens.reuse_interval,
+                          .meaning = "A refresh token repeated within it gets the identical successor again",
+                          .high = 5 * minute},
+                         {.key = "tokens.lost_response_window",
+                          .target = &c.tokens.lost_response_window,
+                          .meaning = "So does one whose successor was never used, three times at most",
+                          .high = day},
+                         {.key = "tokens.audience",
+                          .target = &c.tokens.audience,
+                          .meaning = "The aud claim",
+                          .form = &forms::word},
+                         {.key = "tokens.role",
+                          .target = &c.tokens.role,
+                          .meaning = "The role claim of signed-in users",
+                          .form = &forms::word},
+                         {.key = "tokens.admin_roles",
+                          .target = &c.tokens.admin_roles,
+                          .meaning = "Roles of machine tokens that may administer; no account can have one",
+                          .high = 16,
+                          .form = &forms::word}});
+}
+
+void add_accounts(std::vector<option>& out, configuration& c) {
+  out.insert(
+      out.end(),
+      {{.key = "hash.threads",
+        .target = &c.hash.threads,
+        .meaning = "Hashing threads of the host, divided by its processes; 0: half the cores",
+        .high = 1'024},
+       {.key = "hash.queue_limit",
+        .target = &c.hash.queue_limit,
+        .meaning = "Passwords that wait for a thread; the next one is answered 503 at once",
+        .low = 1,
+        .high = 100'000},
+       {.key = "hash.max_wait",
+        .target = &c.hash.max_wait,
+        .meaning = "A password that waited longer is answered 503",
+        .low = 10,
+        .high = minute},
+       {.key = "hash.memory_kib",
+        .target = &c.hash.memory_kib,
+        .meaning = "Memory of one hash in KiB",
+        .low = 8,
+        .high = 4 * mib},
+       {.key = "hash.passes", .target = &c.hash.passes, .meaning = "Passes over it", .low = 1, .high = 64},
+       {.key = "password.min_length",
+        .target = &c.password.min_length,
+        .meaning = "Code points of a new password; 15 are recommended without a second factor",
+        .low = 6,
+        .high = 64},
+       {.key = "password.require_current",
+        .target = &c.password.require_current,
+        .meaning = "Changing a password asks for the current one"},
+       {.key = "accounts.signup_enabled",
+        .target = &c.accounts.signup_enabled,
+        .meaning = "Anyone may create an account"},
+       {.key = "accounts.auto_confirm",
+        .target = &c.accounts.auto_confirm,
+        .meaning = "New addresses count as confirmed at once; this reveals which are taken"},
+       {.key = "accounts.email_enabled",
+        .target = &c.accounts.email_enabled,
+        .meaning = "Sign in with an email address"},
+       {.key = "mail.folder",
+        .target = &c.mail.folder,
+        .meaning = "For development: mail is written here instead of sent"},
+       {.key = "log.level",
+        .target = &c.log.level,
+        .meaning = "The least severe level that is written",
+        .is_reloadable = true,
+        .choices = log_levels},
+       {.key = "log.file",
+        .target = &c.log.file,
+        .meaning = "File the lines go to, reopened on SIGHUP; empty: standard output"},
+       {.key = "log.flood_limit",
+        .target = &c.log.flood_limit,
+        .meaning = "Warnings and errors a second of the same event; the rest is counted",
+        .low = 1,
+        .high = 100'000,
+        .is_reloadable = true}});
+}
+
+}  // namespace
+
+std::span<const section> config_sections() {
+  return sections;
+}
+
+std::vector<option> options_of(configuration& settings) {
+  std::vector<option> out;
+  out.reserve(96);
+  add_server(out, settings);
+  add_listen(out, settings);
+  add_limits(out, settings);
+  add_admission(out, settings);
+  add_database(out, settings);
+  add_pools(out, settings);
+  add_migrate(out, settings);
+  add_tokens(out, settings);
+  add_accounts(out, settings);
+  return out;
+}
+
+const option* find_option(const std::vector<option>& table, std::string_view key) {
+  const auto found =
+      std::find_if(table.begin(), table.end(), [key](const option& o) { return o.key == key; });
+  return found == table.end() ? nullptr : &*found;
+}
+
+void apply_profile(configuration& settings, std::string_view profile) {
+  settings.server.profile = profile;
+  if (profile != "strict") return;
+  // RFC 9700 section 4.14.2: a refresh token is used once, without exception.
+  settings.tokens.reuse_interval = std::chrono::seconds{0};
+  settings.tokens.lost_response_window = std::chrono::seconds{0};
+  // OWASP ASVS 5.0: 3.4.2 (origins from an allow list), 6.2.3 (the current password is asked for).
+  settings.server.cors_origins.clear();
+  settings.password.require_current = true;
+}
+
+}  // namespace pam::runtime
