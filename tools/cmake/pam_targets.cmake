@@ -1,5 +1,5 @@
 # pam_library(name [PCH] SOURCES ... LINK ...)   a static library of ours
-# pam_test(name KIND unit|pg|e2e SOURCES ... LINK ... [FIXTURES ...])   one GoogleTest executable, one ctest entry a test case
+# pam_test(name KIND unit|pg SOURCES ... LINK ...)   one GoogleTest executable, one ctest entry
 # pam_bench(name SOURCES ... LINK ...)           one Google Benchmark executable
 # One precompiled header (async/pch.hpp) is built once and reused by every target.
 include(GoogleTest)
@@ -27,13 +27,15 @@ endfunction()
 function(pam_test name)
   cmake_parse_arguments(arg "" "KIND" "SOURCES;LINK" ${ARGN})
   pam_executable(${name} SOURCES ${arg_SOURCES} LINK ${arg_LINK} GTest::gmock GTest::gtest_main)
-  # One ctest entry per executable for pure tests (fast), one per case where a server is needed.
+  # KIND unit: pure. KIND pg: needs the services of tests/CMakeLists.txt.
   if(arg_KIND STREQUAL "unit")
     add_test(NAME ${name} COMMAND ${name})
     set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 300)
   else()
     add_test(NAME ${name} COMMAND ${name})
-    set_tests_properties(${name} PROPERTIES LABELS ${arg_KIND} TIMEOUT 600 FIXTURES_REQUIRED services)
+    set_tests_properties(${name} PROPERTIES LABELS ${arg_KIND} TIMEOUT 600
+      FIXTURES_REQUIRED services
+      ENVIRONMENT "PAM_TEST_SERVICES=${CMAKE_BINARY_DIR}/services/env")
   endif()
 endfunction()
 

@@ -1,0 +1,151 @@
+#include "server/api/answers.hpp"
+
+#include <utility>
+
+namespace pam::api {
+namespace {
+
+namespace codes = protocol::codes;
+
+constexpr std::string_view string_code_version = "2024-01-01";
+
+protocol::problem make(const protocol::error_code& code, std::string detail) {
+  protocol::problem what;
+  what.code = &code;
+  what.detail = std::move(detail);
+  return what;
+}
+
+protocol::problem with_status(protocol::problem what, unsigned status) {
+  what.status = status;
+  return what;
+}
+
+protocol::problem from_state_error(const auth::error& failure, origin from) {
+  const unsigned ended = from == origin::token ? 400U : 403U;
+  switch (failure.code) {
+    case auth::errc::session_not_found:
+      return with_status(make(codes::session_not_found, "The session has ended or never existed; sign in again."), ended);
+    case auth::errc::session_expired:
+      return make(codes::session_expired, "The session has reached its end; sign in again.");
+    case auth::errc::account_banned:
+      return with_status(make(codes::user_banned, "The user is banned."), ended);
+    case auth::errc::account_not_found:
+      return from == origin::token
+                 ? with_status(make(codes::session_not_found, "The session has ended or never existed; sign in again."), 400)
+                 : make(codes::user_not_found, "The user of this token does not exist any more.");
+    case auth::errc::refresh_token_not_found:
+      return make(codes::refresh_token_not_found, "Invalid Refresh Token: Refresh Token Not Found");
+    default:
+      return make(codes::refresh_token_already_used, "Invalid Refresh Token: Already Used");
+  }
+}
+
+protocol::problem from_input_error(const auth::error& failure) {
+  switch (failure.code) {
+    case auth::errc::email_invalid: {
+      protocol::problem what = make(codes::email_address_invalid, "The email address is not valid: " + failure.detail);
+      what.errors.push_back({"/email", failure.detail});
+      return what;
+    }
+    case auth::errc::weak_password: {
+      protocol::problem what = make(codes::weak_password, "The password is too weak: choose a longer one that is not commonly used.");
+      what.weak_password_reasons = failure.reasons;
+      what.errors.push_back({"/password", "too weak"});
+      return what;
+    }
+    case auth::errc::same_password:
+      return make(codes::same_password, "New password should be different from the old password.");
+    case auth::errc::current_password_required:
+      return make(codes::current_password_required, "Changing the password needs `current_password`.");
+    case auth::errc::current_password_invalid:
+      return make(codes::current_password_invalid, "`current_password` is not the account's password.");
+    case auth::errc::metadata_too_large: {
+      protocol::problem what = make(codes::validation_failed, "The user metadata would exceed 16 KiB.");
+      what.errors.push_back({"/data", "at most 16384 bytes in all"});
+      return what;
+    }
+    default:
+      return make(codes::signup_disabled, "Signups not allowed for this instance");
+  }
+}
+
+}  // namespace
+
+protocol::problem to_problem(const auth::error& failure, origin from) {
+  switch (failure.code) {
+    case auth::errc::invalid_credentials:
+      return make(codes::invalid_credentials, "Invalid login credentials");
+    case auth::errc::email_not_confirmed:
+      return make(codes::email_not_confirmed, "Email not confirmed");
+    case auth::errc::account_exists:
+      return make(codes::user_already_exists, "User already registered");
+    case auth::errc::account_not_found:
+    case auth::errc::account_banned:
+    case auth::errc::session_not_found:
+    case auth::errc::session_expired:
+    case auth::errc::refresh_token_not_found:
+    case auth::errc::refresh_token_reused:
+      return from_state_error(failure, from);
+    case auth::errc::email_invalid:
+    case auth::errc::weak_password:
+    case auth::errc::same_password:
+    case auth::errc::current_password_required:
+    case auth::errc::current_password_invalid:
+    case auth::errc::metadata_too_large:
+    case auth::errc::signup_disabled:
+      return from_input_error(failure);
+    case auth::errc::conflict:
+    case auth::errc::overloaded:
+    case auth::errc::unavailable: {
+      protocol::problem what = make(codes::over_capacity, "The request was not carried out; try again shortly.");
+      what.reason = failure.reason.empty() ? "conflict" : failure.reason;
+      return what;
+    }
+    case auth::errc::internal:
+      break;
+  }
+  // A refresh answers 200, 400 or 503 and nothing else: auth-js takes other failures for a sign-out.
+  if (from == origin::token) {
+    protocol::problem what = make(codes::over_capacity, "The request could not be carried out; try again shortly.");
+    what.reason = "internal";
+    return what;
+  }
+  return make(codes::unexpected_failure, "Something went wrong on our side; the request id names it in our log.");
+}
+
+bool wants_string_codes(const net::request_context& request) {
+  // Versions are dates: they compare as text.
+  return request.header("x-supabase-api-version") >= string_code_version;
+}
+
+void answer(service& application, net::request_context& request, protocol::problem what) {
+  what.request_id = request.id();
+  request.out.status = what.http_status();
+  request.out.content_type = protocol::problem_content_type;
+  request.out.body = protocol::encode(what, wants_string_codes(request), application.how().site_url);
+  request.out.set("x-sb-error-code", std::string{what.code->code});
+  if (request.out.status == 429 || request.out.status == 503) {
+    request.out.set("Retry-After", std::to_string(retry_after_seconds));
+  }
+}
+
+void answer_json(net::request_context& request, std::string body, unsigned status) {
+  request.out.status = status;
+  request.out.body = std::move(body);
+}
+
+void answer_decode_error(service& application, net::request_context& request, const protocol::decode_error& failure) {
+  protocol::problem what = make(*failure.code, failure.detail);
+  if (!failure.pointer.empty()) what.errors.push_back({failure.pointer, failure.detail});
+  answer(application, request, std::move(what));
+}
+
+void answer_error(service& application, net::request_context& request, const auth::error& failure, origin from) {
+  if (failure.code == auth::errc::internal) {
+    application.watcher().failed(request, failure.reason, failure.detail);
+  }
+  answer(application, request, to_problem(failure, from));
+}
+
+}  // namespace pam::api

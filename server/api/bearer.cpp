@@ -1,0 +1,73 @@
+#include "server/api/bearer.hpp"
+
+#include <utility>
+
+#include "protocol/claims.hpp"
+#include "server/api/answers.hpp"
+
+namespace pam::api {
+namespace {
+
+namespace codes = protocol::codes;
+
+/// The token of `Authorization: Bearer <token>` (RFC 6750 section 2.1); the scheme's case is free.
+std::string_view bearer_token(std::string_view authorization) {
+  constexpr std::string_view scheme = "bearer ";
+  if (authorization.size() <= scheme.size()) return {};
+  for (std::size_t i = 0; i < scheme.size(); ++i) {
+    const char c = authorization[i];
+    const char lower = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    if (lower != scheme[i]) return {};
+  }
+  std::string_view token = authorization.substr(scheme.size());
+  while (token.starts_with(' ')) token.remove_prefix(1);
+  return token;
+}
+
+void refuse_token(service& application, net::request_context& request, const protocol::error_code& code,
+                  std::string_view detail) {
+  protocol::problem what;
+  what.code = &code;
+  what.detail = detail;
+  // RFC 6750 section 3: the challenge names the reason.
+  request.out.set("WWW-Authenticate", code.status == 401 ? "Bearer" : "Bearer error=\"invalid_token\"");
+  answer(application, request, std::move(what));
+}
+
+}  // namespace
+
+std::optional<auth::bearer> verify_bearer(service& application, net::request_context& request) {
+  const std::string_view token = bearer_token(request.header("authorization"));
+  if (token.empty()) {
+    refuse_token(application, request, codes::no_authorization, "This endpoint requires a Bearer token");
+    return std::nullopt;
+  }
+  auto payload = application.tokens().verify(token);
+  if (payload.has_error()) {
+    // Expiry is the one reason a client can act on; the others would only help a forger.
+    const bool has_expired = payload.error().code == crypto::errc::expired;
+    refuse_token(application, request, codes::bad_jwt,
+                 has_expired ? "invalid JWT: token is expired" : "invalid JWT: unable to parse or verify signature");
+    return std::nullopt;
+  }
+  auto subject = protocol::decode_token_subject(*payload);
+  if (subject.has_error()) {
+    refuse_token(application, request, codes::bad_jwt, "invalid JWT: it names no user session");
+    return std::nullopt;
+  }
+  return auth::bearer{{subject->account, subject->session}, subject->iat};
+}
+
+boost::asio::awaitable<std::optional<auth::bearer>> require_bearer(service& application,
+                                                                   net::request_context& request) {
+  std::optional<auth::bearer> who = verify_bearer(application, request);
+  if (!who) co_return who;
+  auto checked = co_await application.sessions().check(*who, request.deadline);
+  if (checked.has_error()) {
+    answer_error(application, request, checked.error(), origin::bearer);
+    who.reset();
+  }
+  co_return who;
+}
+
+}  // namespace pam::api

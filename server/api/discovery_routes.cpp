@@ -1,0 +1,25 @@
+// GET /settings, /health, /.well-known/jwks.json: what anybody may know.
+#include "server/api/answers.hpp"
+#include "server/api/routes.hpp"
+#include "server/api/service.hpp"
+
+namespace pam::api {
+
+boost::asio::awaitable<void> get_settings(service& application, net::request_context& request) {
+  answer_json(request, protocol::encode(application.how().features));
+  co_return;
+}
+
+boost::asio::awaitable<void> get_health(service&, net::request_context& request) {
+  answer_json(request, R"({"name":"PAM Auth","description":"account and session server","status":"ok"})");
+  co_return;
+}
+
+boost::asio::awaitable<void> get_jwks(service& application, net::request_context& request) {
+  answer_json(request, application.tokens().public_jwks());
+  request.out.no_store = false;
+  request.out.set("Cache-Control", "public, max-age=600");
+  co_return;
+}
+
+}  // namespace pam::api

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include <boost/asio/awaitable.hpp>
+
+#include "server/net/router.hpp"
+
+namespace pam::api {
+
+class service;
+
+/// Answers one request into `request.out`. Runs as part of the request's coroutine.
+using handler = boost::asio::awaitable<void> (*)(service& application, net::request_context& request);
+
+/// Finds the route of a request: first-party routes under `prefix`, discovery at the root as well.
+[[nodiscard]] net::route_match match_route(std::string_view prefix, const net::request_context& request);
+
+/// What the request costs: the route's class, or `hash` for a password grant.
+[[nodiscard]] net::cost_class cost_of(const net::route& route, const net::request_context& request);
+
+/// Every route, first-party ones first (patterns without the prefix): for metrics and documentation.
+[[nodiscard]] std::span<const net::route> all_routes();
+
+/// The handler behind a `net::route::index`.
+[[nodiscard]] handler handler_of(std::size_t index);
+
+// The endpoint groups, a file each.
+boost::asio::awaitable<void> post_signup(service&, net::request_context&);           // account_routes.cpp
+boost::asio::awaitable<void> get_user(service&, net::request_context&);
+boost::asio::awaitable<void> put_user(service&, net::request_context&);
+boost::asio::awaitable<void> post_token(service&, net::request_context&);            // token_routes.cpp
+boost::asio::awaitable<void> post_logout(service&, net::request_context&);           // session_routes.cpp
+boost::asio::awaitable<void> get_sessions(service&, net::request_context&);
+boost::asio::awaitable<void> delete_sessions(service&, net::request_context&);
+boost::asio::awaitable<void> delete_session(service&, net::request_context&);
+boost::asio::awaitable<void> get_settings(service&, net::request_context&);          // discovery_routes.cpp
+boost::asio::awaitable<void> get_health(service&, net::request_context&);
+boost::asio::awaitable<void> get_jwks(service&, net::request_context&);
+
+}  // namespace pam::api

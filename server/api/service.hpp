@@ -1,0 +1,79 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/asio/awaitable.hpp>
+
+#include "protocol/objects.hpp"
+#include "server/auth/access_tokens.hpp"
+#include "server/auth/accounts.hpp"
+#include "server/auth/sessions.hpp"
+#include "server/net/router.hpp"
+#include "server/net/service.hpp"
+
+namespace pam::api {
+
+/// What the routes need to know of the configuration.
+struct settings {
+  std::string prefix = "/auth/v1";     ///< of the first-party routes
+  std::string site_url;                ///< base of problem types, no slash at its end
+  std::vector<std::string> cors_origins{"*"};
+  protocol::settings features;         ///< what GET /settings answers
+  std::array<std::size_t, net::cost_classes> in_flight_limits{100'000, 4096, 4096, 256};
+};
+
+/// Sees every finished request: access log and metrics. Must not throw.
+class observer {
+ public:
+  virtual ~observer() = default;
+  virtual void finished(const net::request_context& request, bool was_sent) noexcept = 0;
+  /// An error whose detail must reach the log and nobody else.
+  virtual void failed(const net::request_context& request, std::string_view what, std::string_view detail) noexcept = 0;
+};
+
+/// Requests in flight and refusals of one cost class. Written on the shard, readable from any thread.
+struct admission_statistics {
+  std::atomic<std::uint64_t> in_flight{0};
+  std::atomic<std::uint64_t> refused{0};
+};
+
+/// The application of one shard: routes requests to handlers, with admission per cost class, CORS and
+/// one error format. Shard: lives on one.
+class service final : public net::service {
+ public:
+  /// Everything must outlive the service.
+  service(settings how, auth::accounts& accounts, auth::sessions& sessions, const auth::access_tokens& tokens,
+          observer& watcher);
+
+  boost::asio::awaitable<void> serve(net::request_context& request) override;
+  void refuse(net::request_context& request, unsigned status, std::string_view code,
+              std::string_view detail) noexcept override;
+  void finished(const net::request_context& request, bool was_sent) noexcept override;
+
+  [[nodiscard]] const settings& how() const { return how_; }
+  [[nodiscard]] auth::accounts& accounts() { return accounts_; }
+  [[nodiscard]] auth::sessions& sessions() { return sessions_; }
+  [[nodiscard]] const auth::access_tokens& tokens() const { return tokens_; }
+  [[nodiscard]] observer& watcher() { return watcher_; }
+  [[nodiscard]] const admission_statistics& admission(net::cost_class of) const {
+    return admission_[static_cast<std::size_t>(of)];
+  }
+
+ private:
+  boost::asio::awaitable<void> dispatch(net::request_context& request);
+
+  settings how_;
+  auth::accounts& accounts_;
+  auth::sessions& sessions_;
+  const auth::access_tokens& tokens_;
+  observer& watcher_;
+  std::array<admission_statistics, net::cost_classes> admission_;
+};
+
+}  // namespace pam::api

@@ -1,0 +1,60 @@
+#include "server/api/routes.hpp"
+
+#include <gtest/gtest.h>
+
+namespace {
+
+using pam::api::all_routes;
+using pam::api::cost_of;
+using pam::api::match_route;
+using pam::net::cost_class;
+using pam::net::method;
+using pam::net::request_context;
+using kind = pam::net::route_match::kind;
+
+request_context request_for(method verb, std::string_view path, std::string_view query = "") {
+  request_context request;
+  request.verb = verb;
+  request.path = path;
+  request.query = query;
+  return request;
+}
+
+TEST(routes, first_party_routes_answer_under_the_prefix_only) {
+  EXPECT_EQ(match_route("/auth/v1", request_for(method::post, "/auth/v1/signup")).outcome, kind::found);
+  EXPECT_EQ(match_route("/auth/v1", request_for(method::post, "/signup")).outcome, kind::not_found);
+  EXPECT_EQ(match_route("/auth/v1", request_for(method::post, "/auth/v1signup")).outcome, kind::not_found);
+  EXPECT_EQ(match_route("/auth/v1", request_for(method::get, "/auth/v1")).outcome, kind::not_found);
+}
+
+TEST(routes, an_empty_prefix_serves_everything_at_the_root) {
+  EXPECT_EQ(match_route("", request_for(method::post, "/signup")).outcome, kind::found);
+}
+
+TEST(routes, discovery_answers_at_the_root_and_under_the_prefix) {
+  for (const char* path : {"/health", "/.well-known/jwks.json", "/auth/v1/health", "/auth/v1/.well-known/jwks.json"}) {
+    EXPECT_EQ(match_route("/auth/v1", request_for(method::get, path)).outcome, kind::found) << path;
+  }
+}
+
+TEST(routes, a_known_path_with_a_foreign_method_names_the_allowed_ones) {
+  const auto match = match_route("/auth/v1", request_for(method::patch, "/auth/v1/user"));
+
+  EXPECT_EQ(match.outcome, kind::method_not_allowed);
+  EXPECT_NE(match.allow.find("GET"), std::string::npos);
+  EXPECT_NE(match.allow.find("PUT"), std::string::npos);
+}
+
+TEST(routes, a_password_grant_is_admitted_as_hashing_and_a_refresh_as_writing) {
+  const auto password = request_for(method::post, "/auth/v1/token", "grant_type=password");
+  const auto refresh = request_for(method::post, "/auth/v1/token", "grant_type=refresh_token");
+
+  EXPECT_EQ(cost_of(*match_route("/auth/v1", password).route, password), cost_class::hash);
+  EXPECT_EQ(cost_of(*match_route("/auth/v1", refresh).route, refresh), cost_class::write);
+}
+
+TEST(routes, every_route_has_a_handler) {
+  for (const auto& route : all_routes()) EXPECT_NE(pam::api::handler_of(route.index), nullptr) << route.pattern;
+}
+
+}  // namespace

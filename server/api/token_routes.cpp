@@ -1,0 +1,87 @@
+// POST /token: the password and refresh_token grants.
+#include <utility>
+
+#include "protocol/refresh_token_text.hpp"
+#include "protocol/requests.hpp"
+#include "server/api/answers.hpp"
+#include "server/api/conversions.hpp"
+#include "server/api/routes.hpp"
+
+namespace pam::api {
+namespace {
+
+namespace codes = protocol::codes;
+
+void answer_with(service& application, net::request_context& request, const protocol::error_code& code,
+                 std::string_view detail) {
+  protocol::problem what;
+  what.code = &code;
+  what.detail = detail;
+  answer(application, request, std::move(what));
+}
+
+boost::asio::awaitable<void> password_grant(service& application, net::request_context& request) {
+  auto asked = protocol::decode_password_grant(request.body);
+  if (asked.has_error()) {
+    answer_decode_error(application, request, asked.error());
+    co_return;
+  }
+  if (!asked->email) {
+    if (asked->phone) {
+      answer_with(application, request, codes::phone_provider_disabled, "Phone logins are disabled");
+    } else {
+      answer_with(application, request, codes::validation_failed, "missing email or phone");
+    }
+    co_return;
+  }
+  auth::sign_in_command command;
+  command.email = std::move(*asked->email);
+  command.password = crypto::secret{asked->password.view()};
+  command.amr = new_amr("password");
+  command.place = place_of(request);
+  auto outcome = co_await application.accounts().sign_in(std::move(command), request.deadline);
+  if (outcome.has_error()) {
+    answer_error(application, request, outcome.error(), origin::token);
+    co_return;
+  }
+  answer_grant(application, request, std::move(outcome->grant), std::move(outcome->weak_password_reasons));
+}
+
+boost::asio::awaitable<void> refresh_grant(service& application, net::request_context& request) {
+  auto asked = protocol::decode_refresh_grant(request.body);
+  if (asked.has_error()) {
+    answer_decode_error(application, request, asked.error());
+    co_return;
+  }
+  const auto image = protocol::decode_refresh_token(asked->refresh_token.view());
+  if (!image) {
+    answer_with(application, request, codes::refresh_token_not_found,
+                "Invalid Refresh Token: Refresh Token Not Found");
+    co_return;
+  }
+  auto granted = co_await application.sessions().refresh(crypto::parse(*image), request.deadline);
+  if (granted.has_error()) {
+    answer_error(application, request, granted.error(), origin::token);
+    co_return;
+  }
+  answer_grant(application, request, std::move(*granted));
+}
+
+}  // namespace
+
+boost::asio::awaitable<void> post_token(service& application, net::request_context& request) {
+  const std::string grant_type = request.query_value("grant_type");
+  if (grant_type != "password" && grant_type != "refresh_token") {
+    answer_with(application, request, codes::invalid_credentials,
+                "unsupported_grant_type: grant_type must be password or refresh_token");
+    co_return;
+  }
+  if (!has_json_body(application, request)) co_return;
+  if (grant_type == "password") {
+    co_await password_grant(application, request);
+  } else {
+    co_await refresh_grant(application, request);
+  }
+}
+
+}  // namespace pam::api

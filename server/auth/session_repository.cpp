@@ -1,0 +1,273 @@
+#include "server/auth/session_repository.hpp"
+
+#include <array>
+
+#include "server/auth/detail/sql_text.hpp"
+#include "server/auth/detail/uuid_floor.hpp"
+#include "server/auth/row_readers.hpp"
+
+namespace pam::auth {
+namespace {
+
+using db::pg_type;
+using detail::account_list;
+using detail::identity_list;
+using detail::session_list;
+
+constexpr db::statement::options session_write{.rank = db::lock_rank::session, .conflict_key = 1};
+constexpr std::size_t session_at = detail::account_columns + detail::identity_columns;
+
+// One row of one partition on one shard; no indexed column changes, so the update is HOT. The account's
+// state is part of the condition: a banned user's token matches nothing.
+constexpr auto rotate_sql = detail::sql(
+    "WITH s AS (UPDATE sessions SET refresh_token = $4, generation = sessions.generation + 1, repeats = 0, "
+    "refreshed_at = greatest(sessions.refreshed_at, $7), "
+    "expires_at = least($6, sessions.absolute_expires_at) "
+    "FROM accounts WHERE sessions.account_id = $1 AND sessions.id = $2 AND sessions.refresh_token = $3 "
+    "AND sessions.generation = $5 AND sessions.revoked_at IS NULL AND sessions.expires_at > $7 "
+    "AND accounts.id = $1 AND accounts.deleted_at IS NULL "
+    "AND (accounts.banned_until IS NULL OR accounts.banned_until <= $7) "
+    "AND (accounts.tokens_valid_after IS NULL OR accounts.tokens_valid_after <= sessions.created_at) "
+    "RETURNING sessions.id, sessions.account_id, sessions.created_at, sessions.refreshed_at, sessions.expires_at, "
+    "sessions.absolute_expires_at, sessions.aal, sessions.amr, sessions.ip, sessions.user_agent) SELECT ",
+    account_list, ", ", identity_list, ", ", session_list,
+    " FROM s JOIN accounts a ON a.id = $1 LEFT JOIN identities i ON i.account_id = $1");
+constexpr db::statement rotate_statement{
+    rotate_sql.c_str(),
+    db::types(pg_type::uuid, pg_type::uuid, pg_type::bytea, pg_type::bytea, pg_type::int4, pg_type::timestamptz,
+              pg_type::timestamptz),
+    session_write};
+
+constexpr db::statement find_state_statement{
+    "SELECT s.generation, s.repeats, s.refreshed_at, s.expires_at, s.absolute_expires_at, "
+    "s.revoked_at IS NOT NULL, a.deleted_at IS NOT NULL OR coalesce(a.tokens_valid_after > s.created_at, false), "
+    "coalesce(a.banned_until > $3, false), s.refresh_token "
+    "FROM sessions s JOIN accounts a ON a.id = $1 WHERE s.account_id = $1 AND s.id = $2",
+    db::types(pg_type::uuid, pg_type::uuid, pg_type::timestamptz),
+    {}};
+
+constexpr auto repeat_sql =
+    detail::sql("SELECT ", account_list, ", ", identity_list, ", ", session_list,
+                " FROM sessions s JOIN accounts a ON a.id = $1 LEFT JOIN identities i ON i.account_id = $1 "
+                "WHERE s.account_id = $1 AND s.id = $2 AND s.generation = $3 AND s.revoked_at IS NULL "
+                "AND s.expires_at > $4");
+constexpr db::statement repeat_statement{
+    repeat_sql.c_str(), db::types(pg_type::uuid, pg_type::uuid, pg_type::int4, pg_type::timestamptz), {}};
+
+// Not repeatable: it counts. Sent twice it would use up two of the client's repeats.
+constexpr auto repeat_counted_sql = detail::sql(
+    "WITH s AS (UPDATE sessions SET repeats = repeats + 1 WHERE account_id = $1 AND id = $2 AND generation = $3 "
+    "AND repeats < $5 AND revoked_at IS NULL AND expires_at > $4 RETURNING id, account_id, created_at, refreshed_at, "
+    "expires_at, absolute_expires_at, aal, amr, ip, user_agent) SELECT ",
+    account_list, ", ", identity_list, ", ", session_list,
+    " FROM s JOIN accounts a ON a.id = $1 LEFT JOIN identities i ON i.account_id = $1");
+constexpr db::statement repeat_counted_statement{
+    repeat_counted_sql.c_str(),
+    db::types(pg_type::uuid, pg_type::uuid, pg_type::int4, pg_type::timestamptz, pg_type::int2),
+    {.repeat = db::repeat::once, .rank = db::lock_rank::session, .conflict_key = 1}};
+
+constexpr auto resync_sql = detail::sql(
+    "WITH s AS (UPDATE sessions SET refresh_token = $4, generation = $5, repeats = 0, "
+    "refreshed_at = greatest(refreshed_at, $7), expires_at = least($6, absolute_expires_at) "
+    "WHERE account_id = $1 AND id = $2 AND refresh_token = $3 AND revoked_at IS NULL AND expires_at > $7 "
+    "RETURNING id, account_id, created_at, refreshed_at, expires_at, absolute_expires_at, aal, amr, ip, user_agent) "
+    "SELECT ",
+    account_list, ", ", identity_list, ", ", session_list,
+    " FROM s JOIN accounts a ON a.id = $1 LEFT JOIN identities i ON i.account_id = $1");
+constexpr db::statement resync_statement{
+    resync_sql.c_str(),
+    db::types(pg_type::uuid, pg_type::uuid, pg_type::bytea, pg_type::bytea, pg_type::int4, pg_type::timestamptz,
+              pg_type::timestamptz),
+    session_write};
+
+// Repeatable: the second run finds the row ended by the first, at the same moment, and says so again.
+constexpr db::statement end_statement{
+    "UPDATE sessions SET revoked_at = $3, revoke_reason = $4 WHERE account_id = $1 AND id = $2 "
+    "AND (revoked_at IS NULL OR revoked_at = $3) AND expires_at > $3",
+    db::types(pg_type::uuid, pg_type::uuid, pg_type::timestamptz, pg_type::int2), session_write};
+
+constexpr db::statement end_others_statement{
+    "UPDATE sessions SET revoked_at = $3, revoke_reason = $4 WHERE account_id = $1 AND id <> $2 AND id >= $5 "
+    "AND (revoked_at IS NULL OR revoked_at = $3) AND expires_at > $3",
+    db::types(pg_type::uuid, pg_type::uuid, pg_type::timestamptz, pg_type::int2, pg_type::uuid),
+    {.batch = db::batch::alone, .rank = db::lock_rank::session, .conflict_key = 0}};
+
+constexpr auto list_sql = detail::sql("SELECT ", session_list,
+                                      " FROM sessions s WHERE s.account_id = $1 AND s.id >= $2 "
+                                      "AND s.revoked_at IS NULL AND s.expires_at > $3 ORDER BY s.id DESC LIMIT 100");
+constexpr db::statement list_statement{
+    list_sql.c_str(), db::types(pg_type::uuid, pg_type::uuid, pg_type::timestamptz), {}};
+
+constexpr char bearer_list[] =
+    "s.id IS NOT NULL, s.revoked_at IS NOT NULL, s.expires_at, s.absolute_expires_at, a.banned_until, "
+    "a.deleted_at, a.tokens_valid_after";
+constexpr char bearer_from[] = " FROM accounts a LEFT JOIN sessions s ON s.account_id = $1 AND s.id = $2 ";
+
+constexpr auto find_bearer_sql = detail::sql("SELECT ", bearer_list, bearer_from, "WHERE a.id = $1");
+constexpr db::statement find_bearer_statement{
+    find_bearer_sql.c_str(), db::types(pg_type::uuid, pg_type::uuid), {}};
+
+constexpr auto find_bearer_account_sql =
+    detail::sql("SELECT ", account_list, ", ", identity_list, ", ", bearer_list, bearer_from,
+                "LEFT JOIN identities i ON i.account_id = $1 WHERE a.id = $1");
+constexpr db::statement find_bearer_account_statement{
+    find_bearer_account_sql.c_str(), db::types(pg_type::uuid, pg_type::uuid), {}};
+
+constexpr std::array<const db::statement*, 10> all_statements{
+    &rotate_statement, &find_state_statement, &repeat_statement,     &repeat_counted_statement, &resync_statement,
+    &end_statement,    &end_others_statement, &list_statement,       &find_bearer_statement,    &find_bearer_account_statement};
+
+std::optional<account_session> read_account_session(const db::rows& from) {
+  if (from.empty()) return std::nullopt;
+  account_session found{read_account(from), read_session(from, 0, session_at)};
+  return found;
+}
+
+bearer_row read_bearer(const db::rows& from, std::size_t first) {
+  bearer_row found;
+  found.has_session = from.boolean(0, first);
+  if (found.has_session) {
+    found.is_session_revoked = from.boolean(0, first + 1);
+    found.session_expires_at = from.time(0, first + 2);
+    found.session_absolute_expires_at = from.time(0, first + 3);
+  }
+  found.banned_until = read_time(from, 0, first + 4);
+  found.deleted_at = read_time(from, 0, first + 5);
+  found.tokens_valid_after = read_time(from, 0, first + 6);
+  return found;
+}
+
+db::params key_params(const session_key& key) {
+  db::params values;
+  values.add(key.account).add(key.session);
+  return values;
+}
+
+// Generations are non-negative int4 in the table; the token's field is 32 bits wide.
+std::int32_t as_int4(std::uint32_t generation) { return static_cast<std::int32_t>(generation & 0x7fffffffU); }
+
+}  // namespace
+
+boost::asio::awaitable<result<std::optional<account_session>>> session_repository::rotate(
+    session_key key, crypto::refresh_token_hash presented, std::uint32_t generation,
+    crypto::refresh_token_hash successor, timestamp idle_end, timestamp now, async::deadline deadline) {
+  db::params values = key_params(key);
+  values.add(std::span<const std::byte>{presented}).add(std::span<const std::byte>{successor});
+  values.add(as_int4(generation)).add(idle_end).add(now);
+  const db::call_options options{deadline};
+  auto rows = co_await database_.execute(rotate_statement, std::move(values), options);
+  if (rows.has_error()) co_return from_database(rows.error());
+  co_return read_account_session(*rows);
+}
+
+boost::asio::awaitable<result<std::optional<session_state>>> session_repository::find_state(
+    session_key key, timestamp now, async::deadline deadline) {
+  db::params values = key_params(key);
+  values.add(now);
+  const db::call_options options{deadline};
+  auto rows = co_await database_.execute(find_state_statement, std::move(values), options);
+  if (rows.has_error()) co_return from_database(rows.error());
+  std::optional<session_state> found;
+  if (rows->empty()) co_return found;
+  found.emplace();
+  found->facts.generation = static_cast<std::uint32_t>(rows->int4(0, 0));
+  found->facts.repeats = rows->int2(0, 1);
+  found->facts.refreshed_at = rows->time(0, 2);
+  found->facts.expires_at = rows->time(0, 3);
+  found->facts.absolute_expires_at = rows->time(0, 4);
+  found->facts.is_revoked = rows->boolean(0, 5);
+  found->facts.is_account_gone = rows->boolean(0, 6);
+  found->facts.is_account_banned = rows->boolean(0, 7);
+  const auto hash = rows->bytes(0, 8);
+  if (hash.size() == found->current.size()) std::copy(hash.begin(), hash.end(), found->current.begin());
+  co_return found;
+}
+
+boost::asio::awaitable<result<std::optional<account_session>>> session_repository::repeat(
+    session_key key, std::uint32_t generation, bool is_counted, timestamp now, async::deadline deadline) {
+  db::params values = key_params(key);
+  values.add(as_int4(generation)).add(now);
+  if (is_counted) values.add(max_counted_repeats);
+  const db::statement& what = is_counted ? repeat_counted_statement : repeat_statement;
+  const db::call_options options{deadline};
+  auto rows = co_await database_.execute(what, std::move(values), options);
+  if (rows.has_error()) co_return from_database(rows.error());
+  co_return read_account_session(*rows);
+}
+
+boost::asio::awaitable<result<std::optional<account_session>>> session_repository::resync(
+    session_key key, crypto::refresh_token_hash stored, std::uint32_t generation,
+    crypto::refresh_token_hash successor, timestamp idle_end, timestamp now, async::deadline deadline) {
+  db::params values = key_params(key);
+  values.add(std::span<const std::byte>{stored}).add(std::span<const std::byte>{successor});
+  values.add(as_int4(generation)).add(idle_end).add(now);
+  const db::call_options options{deadline};
+  auto rows = co_await database_.execute(resync_statement, std::move(values), options);
+  if (rows.has_error()) co_return from_database(rows.error());
+  co_return read_account_session(*rows);
+}
+
+boost::asio::awaitable<result<bool>> session_repository::end(session_key key, revoke_reason why, timestamp now,
+                                                             async::deadline deadline) {
+  db::params values = key_params(key);
+  values.add(now).add(static_cast<std::int16_t>(why));
+  const db::call_options options{deadline};
+  auto rows = co_await database_.execute(end_statement, std::move(values), options);
+  if (rows.has_error()) co_return from_database(rows.error());
+  const bool has_ended = rows->affected() > 0;
+  co_return has_ended;
+}
+
+boost::asio::awaitable<result<std::int64_t>> session_repository::end_others(session_key keep, revoke_reason why,
+                                                                            timestamp oldest, timestamp now,
+                                                                            async::deadline deadline) {
+  db::params values = key_params(keep);
+  values.add(now).add(static_cast<std::int16_t>(why)).add(detail::uuid_floor(oldest));
+  const db::call_options options{deadline};
+  auto rows = co_await database_.execute(end_others_statement, std::move(values), options);
+  if (rows.has_error()) co_return from_database(rows.error());
+  const std::int64_t count = rows->affected();
+  co_return count;
+}
+
+boost::asio::awaitable<result<std::vector<session>>> session_repository::list(uuid account, timestamp oldest,
+                                                                              timestamp now,
+                                                                              async::deadline deadline) {
+  db::params values;
+  values.add(account).add(detail::uuid_floor(oldest)).add(now);
+  const db::call_options options{deadline};
+  auto rows = co_await database_.execute(list_statement, std::move(values), options);
+  if (rows.has_error()) co_return from_database(rows.error());
+  std::vector<session> found;
+  found.reserve(rows->size());
+  for (std::size_t row = 0; row < rows->size(); ++row) found.push_back(read_session(*rows, row, 0));
+  co_return found;
+}
+
+boost::asio::awaitable<result<std::optional<bearer_row>>> session_repository::find_bearer(session_key key,
+                                                                                          async::deadline deadline) {
+  const db::call_options options{deadline};
+  auto rows = co_await database_.execute(find_bearer_statement, key_params(key), options);
+  if (rows.has_error()) co_return from_database(rows.error());
+  std::optional<bearer_row> found;
+  if (!rows->empty()) found = read_bearer(*rows, 0);
+  co_return found;
+}
+
+boost::asio::awaitable<result<std::optional<bearer_account>>> session_repository::find_bearer_account(
+    session_key key, async::deadline deadline) {
+  const db::call_options options{deadline};
+  auto rows = co_await database_.execute(find_bearer_account_statement, key_params(key), options);
+  if (rows.has_error()) co_return from_database(rows.error());
+  std::optional<bearer_account> found;
+  if (!rows->empty()) {
+    found.emplace();
+    found->facts = read_bearer(*rows, session_at);
+    found->account = read_account(*rows);
+  }
+  co_return found;
+}
+
+std::span<const db::statement* const> session_repository::statements() { return all_statements; }
+
+}  // namespace pam::auth

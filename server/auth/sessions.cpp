@@ -1,0 +1,193 @@
+#include "server/auth/sessions.hpp"
+
+#include <optional>
+#include <utility>
+
+#include "server/crypto/secret.hpp"
+
+namespace pam::auth {
+namespace {
+
+void count(std::atomic<std::uint64_t>& counter) { counter.fetch_add(1, std::memory_order_relaxed); }
+
+error failed(errc code) {
+  error failure;
+  failure.code = code;
+  return failure;
+}
+
+session_key key_of(const crypto::refresh_token& token) { return session_key{token.account, token.session}; }
+
+/// The row's current token, if the presented one carries the session's salt: recomputed under the
+/// current refresh key, then under the previous one.
+std::optional<crypto::refresh_token> prove(const crypto::key_ring& keys, const crypto::refresh_token& presented,
+                                           const session_state& state) {
+  for (const bool with_previous : {false, true}) {
+    if (with_previous && !keys.has_previous_refresh_key()) break;
+    crypto::refresh_token current = keys.derive(presented, state.facts.generation, with_previous);
+    const auto hash = crypto::hash_of(current);
+    if (crypto::equal(hash, state.current)) return current;
+  }
+  return std::nullopt;
+}
+
+/// Whether a bearer whose token verified may act, by the rows as they are now.
+result<void> judge_bearer(const bearer_row& row, std::int64_t issued_at, timestamp now) {
+  if (row.deleted_at) return failed(errc::account_not_found);
+  if (!row.has_session || row.is_session_revoked) return failed(errc::session_not_found);
+  if (row.session_expires_at <= now || row.session_absolute_expires_at <= now) return failed(errc::session_not_found);
+  // `iat` has whole seconds: a token of the very second of the cut is let in, never one of a second before.
+  if (row.tokens_valid_after &&
+      std::chrono::floor<std::chrono::seconds>(*row.tokens_valid_after).time_since_epoch().count() > issued_at) {
+    return failed(errc::session_not_found);
+  }
+  if (row.banned_until && *row.banned_until > now) return failed(errc::account_banned);
+  return {};
+}
+
+// A refresh that lost a race is judged again; each round reads a newer row, so two lost rounds already
+// need an unlikely sequence of other writers.
+constexpr int max_rounds = 4;
+
+}  // namespace
+
+boost::asio::awaitable<result<grant>> sessions::refresh(crypto::refresh_token presented, async::deadline deadline) {
+  if (!keys_.is_genuine(presented)) {
+    count(statistics_.not_genuine);
+    co_return failed(errc::refresh_token_not_found);
+  }
+  for (int round = 0; round < max_rounds; ++round) {
+    const timestamp now = clock_now();
+    auto rotated = co_await rotate(presented, now, deadline);
+    if (rotated.has_error()) co_return rotated.error();
+    if (rotated->has_value()) co_return std::move(**rotated);
+
+    auto state = co_await repository_.find_state(key_of(presented), now, deadline);
+    if (state.has_error()) co_return state.error();
+    session_state row;
+    std::optional<judged_row> facts;
+    bool is_proven = false;
+    if (state->has_value()) {
+      row = **state;
+      facts = row.facts;
+      is_proven = prove(keys_, presented, row).has_value();
+    }
+    const verdict decision = judge(facts, presented.generation, is_proven, now, policy_);
+    auto done = co_await carry_out(decision, presented, row, now, deadline);
+    if (done.has_error()) co_return done.error();
+    if (done->has_value()) co_return std::move(**done);
+  }
+  error busy = failed(errc::unavailable);
+  busy.reason = "refresh_race";
+  co_return busy;
+}
+
+boost::asio::awaitable<result<std::optional<grant>>> sessions::rotate(crypto::refresh_token presented, timestamp now,
+                                                                      async::deadline deadline) {
+  crypto::refresh_token successor = keys_.derive(presented, presented.generation + 1);
+  auto row = co_await repository_.rotate(key_of(presented), crypto::hash_of(presented), presented.generation,
+                                         crypto::hash_of(successor), now + policy_.idle_lifetime, now, deadline);
+  if (row.has_error()) co_return row.error();
+  std::optional<grant> granted;
+  if (row->has_value()) {
+    count(statistics_.rotated);
+    granted = grant{std::move((*row)->account), std::move((*row)->session), successor};
+  }
+  co_return granted;
+}
+
+boost::asio::awaitable<result<std::optional<grant>>> sessions::carry_out(verdict decision,
+                                                                         crypto::refresh_token presented,
+                                                                         session_state state, timestamp now,
+                                                                         async::deadline deadline) {
+  std::optional<grant> granted;
+  switch (decision) {
+    case verdict::not_found:
+      co_return failed(errc::refresh_token_not_found);
+    case verdict::unproven:
+      count(statistics_.unproven_salt);
+      co_return failed(errc::refresh_token_not_found);
+    case verdict::ended:
+      co_return failed(errc::session_not_found);
+    case verdict::expired:
+      co_return failed(errc::session_expired);
+    case verdict::banned:
+      co_return failed(errc::account_banned);
+    case verdict::rotate_again:
+      co_return granted;
+    case verdict::repeat:
+    case verdict::repeat_counted: {
+      const bool is_counted = decision == verdict::repeat_counted;
+      const auto current = prove(keys_, presented, state);
+      auto row = co_await repository_.repeat(key_of(presented), state.facts.generation, is_counted, now, deadline);
+      if (row.has_error()) co_return row.error();
+      if (!row->has_value()) co_return granted;  // the row moved on: judge it again
+      count(is_counted ? statistics_.repeated_counted : statistics_.repeated);
+      granted = grant{std::move((*row)->account), std::move((*row)->session), *current};
+      co_return granted;
+    }
+    case verdict::resync: {
+      crypto::refresh_token successor = keys_.derive(presented, presented.generation + 1);
+      auto row = co_await repository_.resync(key_of(presented), state.current, successor.generation,
+                                             crypto::hash_of(successor), now + policy_.idle_lifetime, now, deadline);
+      if (row.has_error()) co_return row.error();
+      if (!row->has_value()) co_return granted;
+      count(statistics_.resynced);
+      granted = grant{std::move((*row)->account), std::move((*row)->session), successor};
+      co_return granted;
+    }
+    case verdict::theft: {
+      auto ended = co_await repository_.end(key_of(presented), revoke_reason::refresh_token_reused, now, deadline);
+      if (ended.has_error()) co_return ended.error();
+      count(statistics_.reused);
+      co_return failed(errc::refresh_token_reused);
+    }
+  }
+  co_return failed(errc::internal);
+}
+
+boost::asio::awaitable<result<void>> sessions::check(bearer who, async::deadline deadline) {
+  auto found = co_await repository_.find_bearer(who.key, deadline);
+  if (found.has_error()) co_return found.error();
+  if (!found->has_value()) co_return failed(errc::account_not_found);
+  co_return judge_bearer(**found, who.issued_at, clock_now());
+}
+
+boost::asio::awaitable<result<account>> sessions::read(bearer who, async::deadline deadline) {
+  auto found = co_await repository_.find_bearer_account(who.key, deadline);
+  if (found.has_error()) co_return found.error();
+  if (!found->has_value()) co_return failed(errc::account_not_found);
+  auto judged = judge_bearer((*found)->facts, who.issued_at, clock_now());
+  if (judged.has_error()) co_return judged.error();
+  co_return std::move((*found)->account);
+}
+
+boost::asio::awaitable<result<void>> sessions::sign_out(bearer who, sign_out_scope scope, async::deadline deadline) {
+  const timestamp now = clock_now();
+  const timestamp oldest = now - policy_.absolute_lifetime;
+  if (scope == sign_out_scope::local) {
+    auto ended = co_await repository_.end(who.key, revoke_reason::signed_out, now, deadline);
+    if (ended.has_error()) co_return ended.error();
+    co_return result<void>{};
+  }
+  session_key keep{who.key.account, uuid{}};
+  if (scope == sign_out_scope::others) keep.session = who.key.session;
+  auto ended = co_await repository_.end_others(keep, revoke_reason::signed_out, oldest, now, deadline);
+  if (ended.has_error()) co_return ended.error();
+  co_return result<void>{};
+}
+
+boost::asio::awaitable<result<std::vector<session>>> sessions::list(bearer who, async::deadline deadline) {
+  const timestamp now = clock_now();
+  return repository_.list(who.key.account, now - policy_.absolute_lifetime, now, deadline);
+}
+
+boost::asio::awaitable<result<void>> sessions::end(bearer who, uuid session, async::deadline deadline) {
+  const session_key key{who.key.account, session};
+  auto ended = co_await repository_.end(key, revoke_reason::ended_by_user, clock_now(), deadline);
+  if (ended.has_error()) co_return ended.error();
+  if (!*ended) co_return failed(errc::session_not_found);
+  co_return result<void>{};
+}
+
+}  // namespace pam::auth

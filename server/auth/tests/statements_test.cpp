@@ -1,0 +1,54 @@
+#include "server/auth/statements.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+namespace {
+
+using pam::auth::statement_catalogue;
+
+TEST(statement_catalogue, names_are_unique) {
+  std::set<std::string_view> names;
+  for (const auto* statement : statement_catalogue()) names.insert(statement->name.view());
+
+  EXPECT_EQ(names.size(), statement_catalogue().size());
+}
+
+TEST(statement_catalogue, every_parameter_is_used_and_none_is_missing) {
+  for (const auto* statement : statement_catalogue()) {
+    for (std::size_t n = 1; n <= statement->parameter_count; ++n) {
+      EXPECT_NE(statement->sql.find("$" + std::to_string(n)), std::string_view::npos) << statement->sql << " $" << n;
+    }
+    EXPECT_EQ(statement->sql.find("$" + std::to_string(statement->parameter_count + 1)), std::string_view::npos)
+        << statement->sql;
+  }
+}
+
+// now() is the batch's start in a shared batch; times are parameters.
+TEST(statement_catalogue, no_statement_reads_the_transaction_clock) {
+  for (const auto* statement : statement_catalogue()) {
+    EXPECT_EQ(statement->sql.find("now()"), std::string_view::npos) << statement->sql;
+    EXPECT_EQ(statement->sql.find("current_timestamp"), std::string_view::npos) << statement->sql;
+  }
+}
+
+TEST(statement_catalogue, every_writer_of_a_shared_batch_names_its_lock) {
+  for (const auto* statement : statement_catalogue()) {
+    const bool writes = statement->sql.find("UPDATE ") != std::string_view::npos ||
+                        statement->sql.find("INSERT ") != std::string_view::npos;
+    if (writes) EXPECT_NE(statement->opts.rank, pam::db::lock_rank::none) << statement->sql;
+    if (writes) EXPECT_GE(statement->opts.conflict_key, 0) << statement->sql;
+  }
+}
+
+TEST(statement_catalogue, the_shared_statements_of_sessions_carry_the_distribution_column) {
+  for (const auto* statement : statement_catalogue()) {
+    if (statement->sql.find("sessions") == std::string_view::npos) continue;
+    EXPECT_NE(statement->sql.find("account_id"), std::string_view::npos) << statement->sql;
+  }
+}
+
+}  // namespace

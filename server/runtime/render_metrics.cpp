@@ -1,0 +1,237 @@
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <system_error>
+
+#include "server/runtime/internal_service.hpp"
+
+namespace pam::runtime {
+namespace {
+
+template <class Read>
+std::uint64_t sum_over(const std::vector<std::unique_ptr<shard>>& shards, Read read) {
+  std::uint64_t total = 0;
+  for (const auto& each : shards) total += read(*each);
+  return total;
+}
+
+std::uint64_t load(const std::atomic<std::uint64_t>& counter) {
+  return counter.load(std::memory_order_relaxed);
+}
+
+void write_requests(metrics_writer& out, const std::vector<std::unique_ptr<shard>>& shards) {
+  constexpr std::array<std::string_view, 6> classes{"lost", "1xx", "2xx", "3xx", "4xx", "5xx"};
+  if (shards.empty()) return;
+  for (const auto& [pattern, unused] : shards.front()->requests().routes()) {
+    const std::string_view route = pattern.empty() ? std::string_view{"unmatched"} : pattern;
+    histogram_snapshot latency;
+    std::array<std::uint64_t, 6> counts{};
+    for (const auto& each : shards) {
+      const route_statistics& seen = each->requests().routes().at(pattern);
+      latency += seen.latency.snapshot();
+      for (std::size_t i = 0; i < counts.size(); ++i) counts[i] += load(seen.by_class[i]);
+    }
+    for (std::size_t i = 0; i < counts.size(); ++i) {
+      if (counts[i] == 0) continue;
+      out.counter("pam_http_requests_total", "Requests answered, by route and status class.", counts[i],
+                  {{"route", route}, {"status", classes[i]}});
+    }
+    if (latency.count() == 0) continue;
+    out.histogram("pam_http_request_duration_seconds",
+                  "From the first byte of a request to its answer's last.", latency, {{"route", route}});
+  }
+}
+
+void write_connections(metrics_writer& out, const std::vector<std::unique_ptr<shard>>& shards) {
+  struct row {
+    std::string_view name;
+    std::string_view help;
+    std::atomic<std::uint64_t> net::net_statistics::* counter;
+    bool is_gauge;
+  };
+  static constexpr std::array rows{
+      row{"pam_net_connections_open", "Connections now.", &net::net_statistics::open, true},
+      row{"pam_net_requests_in_flight", "Requests being answered now.", &net::net_statistics::in_flight,
+          true},
+      row{"pam_net_connections_accepted_total", "Connections accepted.", &net::net_statistics::accepted,
+          false},
+      row{"pam_net_handshakes_total", "TLS handshakes completed.", &net::net_statistics::handshakes, false},
+      row{"pam_net_handshakes_failed_total", "TLS handshakes that failed.",
+          &net::net_statistics::handshakes_failed, false},
+      row{"pam_net_requests_total", "Complete requests read.", &net::net_statistics::requests, false},
+      row{"pam_net_refused_malformed_total", "Requests refused as malformed.",
+          &net::net_statistics::refused_malformed, false},
+      row{"pam_net_refused_too_large_total", "Requests refused for their size.",
+          &net::net_statistics::refused_too_large, false},
+      row{"pam_net_timed_out_handshake_total", "Connections cut in the handshake.",
+          &net::net_statistics::timed_out_handshake, false},
+      row{"pam_net_timed_out_header_total", "Connections cut in a request's header.",
+          &net::net_statistics::timed_out_header, false},
+      row{"pam_net_timed_out_body_total", "Connections cut in a request's body.",
+          &net::net_statistics::timed_out_body, false},
+      row{"pam_net_timed_out_write_total", "Connections cut because the peer did not read.",
+          &net::net_statistics::timed_out_write, false},
+      row{"pam_net_idle_closed_total", "Idle connections closed after their keep-alive time.",
+          &net::net_statistics::idle_closed, false},
+      row{"pam_net_accept_paused_total", "Times accepting stopped at a limit.",
+          &net::net_statistics::accept_paused, false},
+      row{"pam_net_received_bytes_total", "Bytes read from clients.", &net::net_statistics::bytes_in, false},
+      row{"pam_net_sent_bytes_total", "Bytes written to clients.", &net::net_statistics::bytes_out, false}};
+  for (const row& each : rows) {
+    const std::uint64_t value =
+        sum_over(shards, [&](const shard& of) { return load(of.http().stats().*each.counter); });
+    if (each.is_gauge) {
+      out.gauge(each.name, each.help, value);
+    } else {
+      out.counter(each.name, each.help, value);
+    }
+  }
+}
+
+void write_database(metrics_writer& out, const std::vector<std::unique_ptr<shard>>& shards) {
+  struct row {
+    std::string_view name;
+    std::string_view help;
+    std::uint64_t db::statistics::* member;
+    bool is_gauge;
+  };
+  static constexpr std::array rows{
+      row{"pam_db_statements_total", "Statements sent, repeats included.", &db::statistics::statements_sent,
+          false},
+      row{"pam_db_statements_executed_total", "Statements completed with rows.",
+          &db::statistics::statements_executed, false},
+      row{"pam_db_statements_failed_total", "Statements completed with an error.",
+          &db::statistics::statements_failed, false},
+      row{"pam_db_statements_resent_total", "Statements sent again after their batch failed.",
+          &db::statistics::statements_resent, false},
+      row{"pam_db_batches_total", "Batches sent: one Sync, one commit each.", &db::statistics::batches,
+          false},
+      row{"pam_db_rejected_queue_full_total", "Statements refused because a queue was full.",
+          &db::statistics::rejected_queue_full, false},
+      row{"pam_db_expired_total", "Statements whose deadline passed.", &db::statistics::expired, false},
+      row{"pam_db_data_errors_total", "Data errors in shared batches: our bugs.",
+          &db::statistics::data_errors, false},
+      row{"pam_db_connects_total", "Connections made.", &db::statistics::connects, false},
+      row{"pam_db_disconnects_total", "Connections lost or dropped.", &db::statistics::disconnects, false},
+      row{"pam_db_queued", "Statements waiting for a pipeline now.", &db::statistics::queued, true},
+      row{"pam_db_in_flight", "Statements sent and unanswered now.", &db::statistics::in_flight, true},
+      row{"pam_db_connections_ready", "Pipelined connections serving now.",
+          &db::statistics::connections_ready, true},
+      row{"pam_db_leases_in_use", "Exclusive connections lent now.", &db::statistics::leases_in_use, true},
+      row{"pam_db_lease_waiters", "Callers waiting for an exclusive connection now.",
+          &db::statistics::lease_waiters, true}};
+  std::vector<db::statistics> all;
+  all.reserve(shards.size());
+  for (const auto& each : shards) all.push_back(each->database().stats());
+  for (const row& each : rows) {
+    std::uint64_t value = 0;
+    for (const db::statistics& of : all) value += of.*each.member;
+    if (each.is_gauge) {
+      out.gauge(each.name, each.help, value);
+    } else {
+      out.counter(each.name, each.help, value);
+    }
+  }
+}
+
+void write_refreshes(metrics_writer& out, const std::vector<std::unique_ptr<shard>>& shards) {
+  struct row {
+    std::string_view outcome;
+    std::atomic<std::uint64_t> auth::session_statistics::* counter;
+  };
+  static constexpr std::array rows{row{"rotated", &auth::session_statistics::rotated},
+                                   row{"repeated", &auth::session_statistics::repeated},
+                                   row{"repeated_counted", &auth::session_statistics::repeated_counted},
+                                   row{"resynced", &auth::session_statistics::resynced},
+                                   row{"not_genuine", &auth::session_statistics::not_genuine},
+                                   row{"unproven_salt", &auth::session_statistics::unproven_salt},
+                                   row{"reused", &auth::session_statistics::reused}};
+  for (const row& each : rows) {
+    out.counter("pam_auth_refreshes_total",
+                "Refresh tokens judged, by outcome. unproven_salt above 0: a refresh key may be out.",
+                sum_over(shards, [&](const shard& of) { return load(of.sessions().stats().*each.counter); }),
+                {{"outcome", each.outcome}});
+  }
+}
+
+void write_admission(metrics_writer& out, const std::vector<std::unique_ptr<shard>>& shards) {
+  for (std::size_t i = 0; i < net::cost_classes; ++i) {
+    const auto of = static_cast<net::cost_class>(i);
+    const std::string_view name = net::to_string(of);
+    out.gauge(
+        "pam_admission_in_flight", "Requests admitted and unanswered now, by cost class.",
+        sum_over(shards, [&](const shard& each) { return load(each.application().admission(of).in_flight); }),
+        {{"class", name}});
+    out.counter(
+        "pam_admission_refused_total", "Requests refused at admission, by cost class.",
+        sum_over(shards, [&](const shard& each) { return load(each.application().admission(of).refused); }),
+        {{"class", name}});
+  }
+}
+
+void write_hashing(metrics_writer& out, const crypto::hash_pool& hashes) {
+  const crypto::hash_pool_statistics seen = hashes.stats();
+  constexpr double microseconds_per_second = 1e6;
+  out.counter("pam_hash_jobs_total", "Password hashes computed.", seen.hashed);
+  out.counter("pam_hash_refused_total", "Hash jobs refused.", seen.refused_queue_full,
+              {{"reason", "queue_full"}});
+  out.counter("pam_hash_refused_total", "Hash jobs refused.", seen.refused_deadline,
+              {{"reason", "deadline"}});
+  out.gauge("pam_hash_queued", "Hash jobs waiting now.", seen.queued);
+  out.gauge("pam_hash_running", "Hash jobs running now.", seen.running);
+  out.counter("pam_hash_busy_seconds_total", "Time spent hashing, all threads.",
+              static_cast<double>(seen.busy_microseconds) / microseconds_per_second);
+  out.counter("pam_hash_waited_seconds_total", "Time hash jobs waited.",
+              static_cast<double>(seen.waited_microseconds) / microseconds_per_second);
+}
+
+void write_process(metrics_writer& out) {
+  struct rusage used{};
+  getrusage(RUSAGE_SELF, &used);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+  };
+  out.counter("process_cpu_seconds_total", "User and system CPU time.",
+              seconds(used.ru_utime) + seconds(used.ru_stime));
+  std::ifstream statm{"/proc/self/statm"};
+  std::uint64_t total_pages = 0;
+  std::uint64_t resident_pages = 0;
+  if (statm >> total_pages >> resident_pages) {
+    out.gauge("process_resident_memory_bytes", "Resident memory.",
+              resident_pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)));
+  }
+  std::error_code failure;
+  std::uint64_t descriptors = 0;
+  for (std::filesystem::directory_iterator at{"/proc/self/fd", failure}, end; !failure && at != end;
+       at.increment(failure)) {
+    ++descriptors;
+  }
+  if (!failure) out.gauge("process_open_fds", "Open file descriptors.", descriptors);
+  struct rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    out.gauge("process_max_fds", "Limit of open file descriptors.",
+              static_cast<std::uint64_t>(limit.rlim_cur));
+  }
+}
+
+}  // namespace
+
+std::string render_metrics(const std::vector<std::unique_ptr<shard>>& shards,
+                           const crypto::hash_pool& hashes) {
+  metrics_writer out;
+  write_requests(out, shards);
+  write_connections(out, shards);
+  write_admission(out, shards);
+  write_database(out, shards);
+  write_refreshes(out, shards);
+  write_hashing(out, hashes);
+  write_process(out);
+  return out.take();
+}
+
+}  // namespace pam::runtime

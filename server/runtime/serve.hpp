@@ -1,0 +1,17 @@
+#pragma once
+
+#include <iosfwd>
+#include <string>
+
+#include "server/runtime/config.hpp"
+
+namespace pam::runtime {
+
+/// `pam-auth serve --config FILE`: serves until SIGTERM or SIGINT.
+/// @return exit code: 0 stopped as asked, 1 could not start (the reasons are on `err`)
+int run_serve(const std::string& config_file, const environment& variables, std::ostream& err);
+
+/// Raises the soft limit of descriptors to the hard one: every connection is a descriptor.
+void raise_descriptor_limit();
+
+}  // namespace pam::runtime

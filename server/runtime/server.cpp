@@ -1,0 +1,186 @@
+#include "server/runtime/server.hpp"
+
+#include <csignal>
+
+#include <stdexcept>
+#include <utility>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+
+#include "async/tuple_await.hpp"
+#include "server/auth/statements.hpp"
+
+namespace pam::runtime {
+namespace {
+
+crypto::hash_pool_config hash_config_of(const configuration& settings) {
+  crypto::hash_pool_config pool;
+  pool.threads = effective_hash_threads(settings);
+  pool.queue_limit = settings.hash.queue_limit;
+  pool.max_wait = settings.hash.max_wait;
+  pool.cost.memory_kib = settings.hash.memory_kib;
+  pool.cost.passes = settings.hash.passes;
+  return pool;
+}
+
+/// The internal port answers one operator, not the world.
+net::limits internal_limits() {
+  net::limits bounds;
+  bounds.connections = 64;
+  bounds.body_bytes = 1024;
+  return bounds;
+}
+
+}  // namespace
+
+void throw_exception_from_error(const start_error& failure, const boost::source_location&) {
+  throw std::runtime_error(failure.message);
+}
+
+server::server(configuration settings, logger& log, crypto::key_ring keys)
+    : settings_(std::move(settings)),
+      log_(log),
+      keys_(std::move(keys)),
+      hashes_(hash_config_of(settings_)),
+      catalogue_(auth::statement_catalogue()),
+      parts_{settings_, keys_, hashes_, catalogue_, log_},
+      internal_application_(shards_, hashes_, is_draining_) {}
+
+server::~server() = default;
+
+boost::system::result<std::unique_ptr<server>, start_error> server::create(configuration settings,
+                                                                           logger& log) {
+  auto keys = crypto::key_ring::load(settings.keys.file);
+  if (keys.has_error()) return start_error{"keys.file: " + keys.error().detail};
+  std::unique_ptr<server> made{new server{std::move(settings), log, std::move(*keys)}};
+  if (auto loaded = made->load_tls(); loaded.has_error()) return loaded.error();
+  if (auto bound = made->make_shards(); bound.has_error()) return bound.error();
+  if (auto bound = made->make_internal(); bound.has_error()) return bound.error();
+  return made;
+}
+
+boost::system::result<void, start_error> server::load_tls() {
+  if (!settings_.listen.is_tls) return {};
+  auto loaded = net::tls_context::load(settings_.tls);
+  if (loaded.has_error()) return start_error{loaded.error().message};
+  tls_.push_back(std::make_unique<net::tls_context>(std::move(*loaded)));
+  return {};
+}
+
+boost::system::result<void, start_error> server::make_shards() {
+  const std::size_t count = effective_shards(settings_);
+  const net::tls_context* tls = tls_.empty() ? nullptr : tls_.back().get();
+  for (std::size_t index = 0; index < count; ++index) {
+    auto made = std::make_unique<shard>(parts_, index, tls);
+    if (auto bound = made->listen(); bound.has_error()) return start_error{bound.error().message};
+    // Port 0 was the kernel's choice for the first shard; the others share it.
+    port_ = made->port();
+    settings_.listen.port = port_;
+    shards_.push_back(std::move(made));
+  }
+  return {};
+}
+
+boost::system::result<void, start_error> server::make_internal() {
+  net::listener_config where;
+  where.address = settings_.internal.address;
+  where.port = settings_.internal.port;
+  where.is_tls = false;
+  where.reuse_port = false;
+  internal_ =
+      std::make_unique<net::http_server>(control_, where, internal_limits(), nullptr, internal_application_);
+  if (auto bound = internal_->listen(); bound.has_error()) return start_error{bound.error().message};
+  return {};
+}
+
+void server::start(std::function<void()> on_ready) {
+  on_ready_ = std::move(on_ready);
+  shards_pending_ = shards_.size();
+  await_signals();
+  await_reload();
+  internal_->start();
+  for (const auto& each : shards_) {
+    each->run([this](std::optional<db::error> missing) {
+      boost::asio::post(control_, [this, missing = std::move(missing)] {
+        if (missing)
+          log_.warn("database_unavailable", {{"detail", missing->detail}}, "serving 503 until it is there");
+        if (--shards_pending_ == 0 && on_ready_) on_ready_();
+      });
+    });
+  }
+}
+
+void server::run() {
+  control_.run();
+  for (const auto& each : shards_) each->join();
+  hashes_.close();
+}
+
+void server::stop() {
+  boost::asio::post(control_, [this] { begin_drain(std::chrono::milliseconds{0}); });
+}
+
+void server::await_signals() {
+  stop_signals_.add(SIGTERM);
+  stop_signals_.add(SIGINT);
+  stop_signals_.async_wait([this](const boost::system::error_code& failure, int signal) {
+    if (failure) return;
+    log_.info("signal", {{"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}}, "draining");
+    begin_drain(signal == SIGTERM ? settings_.server.drain_delay : std::chrono::milliseconds{0});
+  });
+}
+
+void server::await_reload() {
+  reload_signals_.add(SIGHUP);
+  reload_signals_.async_wait([this](const boost::system::error_code& failure, int) {
+    if (failure) return;
+    reload();
+    await_reload();
+  });
+}
+
+void server::reload() {
+  if (auto reopened = log_.reopen(); reopened.has_error()) {
+    log_.error("log_reopen_failed", {{"detail", reopened.error().message}}, "the old file stays in use");
+  }
+  if (auto loaded = load_tls(); loaded.has_error()) {
+    log_.error("certificate_reload_failed", {{"detail", loaded.error().message}},
+               "the old certificate stays in use");
+    return;
+  }
+  if (!tls_.empty()) {
+    for (const auto& each : shards_) each->use(tls_.back().get());
+  }
+  log_.info("reloaded");
+}
+
+void server::begin_drain(std::chrono::milliseconds delay) {
+  if (is_draining_.exchange(true)) return;
+  boost::asio::co_spawn(control_, drain(delay), boost::asio::detached);
+}
+
+boost::asio::awaitable<void> server::drain(std::chrono::milliseconds delay) {
+  // Balancers learn from /readyz before the port closes.
+  delay_.expires_after(delay);
+  co_await delay_.async_wait(async::tuple_await);
+  const async::deadline deadline = async::within(settings_.server.drain_timeout);
+  std::size_t pending = shards_.size();
+  for (const auto& each : shards_) {
+    each->drain(deadline, [this, &pending] {
+      boost::asio::post(control_, [this, &pending] {
+        if (--pending == 0) drained_.cancel();
+      });
+    });
+  }
+  // The internal port keeps answering meanwhile.
+  while (pending != 0) co_await drained_.async_wait(async::tuple_await);
+  co_await internal_->drain(async::within(std::chrono::seconds{1}));
+  log_.info("stopped");
+  boost::system::error_code ignored;
+  stop_signals_.cancel(ignored);
+  reload_signals_.cancel(ignored);
+}
+
+}  // namespace pam::runtime

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/system/result.hpp>
+
+#include "server/crypto/hash_pool.hpp"
+#include "server/crypto/key_ring.hpp"
+#include "server/net/http_server.hpp"
+#include "server/runtime/config.hpp"
+#include "server/runtime/internal_service.hpp"
+#include "server/runtime/log.hpp"
+#include "server/runtime/shard.hpp"
+
+namespace pam::runtime {
+
+/// Why a server could not start: one sentence with the cure.
+struct start_error {
+  std::string message;
+};
+[[noreturn]] void throw_exception_from_error(const start_error& failure, const boost::source_location& where);
+
+/// One process: keys, hash pool, TLS context, shards, internal port, signals. Construct, `start()`,
+/// `run()` and destroy on one thread, the control thread.
+class server {
+ public:
+  /// Loads keys and certificate and binds every socket; nothing is accepted yet.
+  /// @param settings  validated, and complete for serving
+  static boost::system::result<std::unique_ptr<server>, start_error> create(configuration settings,
+                                                                            logger& log);
+  ~server();
+  server(const server&) = delete;
+  server& operator=(const server&) = delete;
+
+  /// Starts the shards. `on_ready` runs on the control thread once all of them accept.
+  void start(std::function<void()> on_ready);
+
+  /// Serves until SIGTERM, SIGINT or `stop()`, then drains: readiness 503, `drain_delay`, listeners
+  /// closed, running requests finished, `drain_timeout`, the rest cut. SIGHUP reopens the log and loads
+  /// the certificate again. Completes when every thread has ended.
+  void run();
+
+  /// As SIGTERM does, but without `drain_delay`. Thread-safe.
+  void stop();
+
+  [[nodiscard]] std::uint16_t port() const { return port_; }
+  [[nodiscard]] std::uint16_t internal_port() const { return internal_->port(); }
+
+ private:
+  server(configuration settings, logger& log, crypto::key_ring keys);
+
+  [[nodiscard]] boost::system::result<void, start_error> load_tls();
+  [[nodiscard]] boost::system::result<void, start_error> make_shards();
+  [[nodiscard]] boost::system::result<void, start_error> make_internal();
+  void await_signals();
+  void await_reload();
+  void reload();
+  void begin_drain(std::chrono::milliseconds delay);
+  boost::asio::awaitable<void> drain(std::chrono::milliseconds delay);
+
+  configuration settings_;
+  logger& log_;
+  crypto::key_ring keys_;
+  crypto::hash_pool hashes_;
+  std::vector<const db::statement*> catalogue_;
+  std::vector<std::unique_ptr<net::tls_context>> tls_;  // the last is current; older ones may still serve
+  shared_parts parts_;
+  std::vector<std::unique_ptr<shard>> shards_;
+  std::atomic<bool> is_draining_{false};
+  boost::asio::io_context control_{1};
+  boost::asio::signal_set stop_signals_{control_};
+  boost::asio::signal_set reload_signals_{control_};
+  boost::asio::steady_timer delay_{control_};
+  boost::asio::steady_timer drained_{control_, boost::asio::steady_timer::time_point::max()};
+  internal_service internal_application_;
+  std::unique_ptr<net::http_server> internal_;
+  std::uint16_t port_ = 0;
+  std::size_t shards_pending_ = 0;
+  std::function<void()> on_ready_;
+};
+
+}  // namespace pam::runtime

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+
+#include "async/deadline.hpp"
+#include "db/database.hpp"
+#include "server/api/service.hpp"
+#include "server/net/http_server.hpp"
+#include "server/runtime/config.hpp"
+#include "server/runtime/log.hpp"
+#include "server/runtime/request_observer.hpp"
+
+namespace pam::runtime {
+
+/// What the shards of a process share: immutable, or safe for every thread.
+struct shared_parts {
+  const configuration& settings;
+  const crypto::key_ring& keys;
+  crypto::hash_pool& hashes;
+  const std::vector<const db::statement*>& catalogue;
+  logger& log;
+};
+
+/// One thread with one io_context and everything a request needs: listener, connections, database
+/// pipelines, services, counters. Nothing of it is touched by another thread, statistics apart.
+class shard {
+ public:
+  shard(const shared_parts& parts, std::size_t index, const net::tls_context* tls);
+  ~shard();
+  shard(const shard&) = delete;
+  shard& operator=(const shard&) = delete;
+
+  /// Binds the listening socket. Before `run()`, on the caller's thread.
+  [[nodiscard]] boost::system::result<void, net::listen_error> listen();
+  [[nodiscard]] std::uint16_t port() const { return http_.port(); }
+
+  /// Starts the thread: connects the database, then accepts. `ready` is called once, on the shard, when
+  /// it accepts; its argument says why the database is not there yet, if so.
+  void run(std::function<void(std::optional<db::error>)> ready);
+
+  /// Finishes what runs, closes connections and database, and lets the thread end; then calls `done` on
+  /// the shard. Thread-safe, once.
+  void drain(async::deadline deadline, std::function<void()> done);
+  void join();
+
+  /// New connections use this context. Thread-safe; `tls` must outlive the shard.
+  void use(const net::tls_context* tls);
+
+  [[nodiscard]] bool is_ready() const { return database_.stats().connections_ready > 0; }
+  [[nodiscard]] const net::http_server& http() const { return http_; }
+  [[nodiscard]] const db::database& database() const { return database_; }
+  [[nodiscard]] const api::service& application() const { return application_; }
+  [[nodiscard]] const auth::sessions& sessions() const { return sessions_; }
+  [[nodiscard]] const request_observer& requests() const { return requests_; }
+
+ private:
+  boost::asio::awaitable<void> start(std::function<void(std::optional<db::error>)> ready);
+  boost::asio::awaitable<void> finish(async::deadline deadline, std::function<void()> done);
+
+  boost::asio::io_context context_;
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+  logger& log_;
+  std::size_t index_;
+  request_observer requests_;
+  db::database database_;
+  auth::access_tokens tokens_;
+  auth::accounts accounts_;
+  auth::sessions sessions_;
+  api::service application_;
+  net::http_server http_;
+  std::thread thread_;
+};
+
+}  // namespace pam::runtime
