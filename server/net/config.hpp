@@ -16,16 +16,19 @@ struct limits {
   std::chrono::milliseconds handshake{5'000};
   std::chrono::milliseconds header{10'000};  ///< first byte of a request to the end of its header
   std::chrono::milliseconds body{20'000};    ///< end of header to end of body
-  std::chrono::milliseconds write{20'000};   ///< an answer the peer does not read
-  std::chrono::milliseconds keep_alive{75'000};
-  std::chrono::milliseconds request{10'000};  ///< the deadline handlers see
-  std::size_t handshakes_per_second = 1'200;  ///< per shard; above it new connections wait in the backlog
+  std::chrono::milliseconds write{
+      20'000};  ///< an answer the peer does not read; again for every 64 KiB it took
+  std::chrono::milliseconds keep_alive{75'000};  ///< promised in whole seconds, kept for one second more
+  std::chrono::milliseconds request{10'000};     ///< the deadline handlers see
+  std::size_t handshakes_per_second =
+      1'200;  ///< per shard; above it new connections wait in the backlog; 0: no limit
 };
 
 struct tls_config {
-  std::string certificate_file;    ///< PEM chain
-  std::string private_key_file;    ///< PEM
-  std::string ticket_secret_file;  ///< 32 or more bytes shared by all processes; empty: no tickets
+  std::string certificate_file;  ///< PEM chain
+  std::string private_key_file;  ///< PEM
+  std::string
+      ticket_secret_file;  ///< 32 or more bytes shared by all processes; empty: random in each process
 };
 
 struct listener_config {

@@ -23,7 +23,8 @@ struct net_statistics {
   std::atomic<std::uint64_t> handshakes{0};  ///< completed
   std::atomic<std::uint64_t> handshakes_failed{0};
   std::atomic<std::uint64_t> requests{0};
-  std::atomic<std::uint64_t> in_flight{0};  ///< now
+  std::atomic<std::uint64_t> in_flight{0};           ///< now
+  std::atomic<std::uint64_t> handler_exceptions{0};  ///< answered with a bare 500
   std::atomic<std::uint64_t> refused_malformed{0};
   std::atomic<std::uint64_t> refused_too_large{0};
   std::atomic<std::uint64_t> timed_out_handshake{0};
@@ -32,7 +33,7 @@ struct net_statistics {
   std::atomic<std::uint64_t> timed_out_write{0};
   std::atomic<std::uint64_t> idle_closed{0};
   std::atomic<std::uint64_t> accept_paused{0};  ///< times the connection limit or EMFILE stopped accepting
-  std::atomic<std::uint64_t> bytes_in{0};
+  std::atomic<std::uint64_t> bytes_in{0};       ///< of HTTP, inside TLS
   std::atomic<std::uint64_t> bytes_out{0};
 };
 
@@ -64,8 +65,11 @@ class http_server {
   /// From now on connections are made with this context.
   void use(const tls_context* tls);
 
-  /// Stops accepting, answers what runs with `Connection: close`, closes idle connections, and cuts
-  /// what is left when `deadline` has passed. Completes when no connection is left.
+  /// Stops accepting (what waits in the backlog is still served) and answers with `Connection: close`
+  /// from now on. An idle connection is closed when the keep-alive time it was promised is over, since
+  /// closing it earlier races with a request the client is already sending; what is left at `deadline` is
+  /// cut. Completes when no connection is left and every handler has returned: a handler that ignores
+  /// its own deadline holds it up. Afterwards nothing of the server keeps the io_context busy.
   boost::asio::awaitable<void> drain(async::deadline deadline);
 
   [[nodiscard]] const net_statistics& stats() const;

@@ -75,7 +75,9 @@ class request_context {
   /// True when the field is present, even if empty.
   [[nodiscard]] bool has_header(std::string_view name) const;
   [[nodiscard]] std::string_view id() const { return {request_id.data(), request_id.size()}; }
-  /// Decoded value of a query member; empty when absent (an empty value equals absent).
+  /// Decoded value of the first query member with this (decoded) name; empty when absent (an empty value
+  /// equals absent). `+` is a space; an invalid escape stays as it is, as in the WHATWG URL standard. The
+  /// result may hold any byte, NUL included: validate it.
   [[nodiscard]] std::string query_value(std::string_view name) const;
 };
 

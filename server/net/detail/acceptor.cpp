@@ -1,0 +1,154 @@
+#include "server/net/detail/acceptor.hpp"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include <boost/asio/ip/tcp.hpp>
+
+namespace pam::net::detail {
+namespace {
+
+namespace ip = boost::asio::ip;
+
+constexpr int backlog = 4096;
+
+/// A missing file table entry is reported as one of these by accept(2); all mean "later".
+bool is_out_of_resources(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+unique_fd open_reserve() {
+  return unique_fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+}
+
+listen_error failure(const listener_config& where, const char* step, int error) {
+  listen_error made;
+  made.message = "cannot " + std::string(step) + " " + where.address + " port " + std::to_string(where.port) +
+                 ": " + std::strerror(error);
+  made.address_in_use = error == EADDRINUSE;
+  if (made.address_in_use) made.message += "; stop the process that uses it or choose another listen.port";
+  if (error == EACCES) made.message += "; ports below 1024 need CAP_NET_BIND_SERVICE";
+  if (error == EADDRNOTAVAIL) made.message += "; no interface of this host has this address";
+  return made;
+}
+
+bool enable(int socket, int level, int option) {
+  const int on = 1;
+  return ::setsockopt(socket, level, option, &on, sizeof(on)) == 0;
+}
+
+bool set_options(int socket, const listener_config& where, const ip::address& address) {
+  // Accepted sockets inherit TCP_NODELAY: one system call saved for each.
+  if (!enable(socket, SOL_SOCKET, SO_REUSEADDR) || !enable(socket, IPPROTO_TCP, TCP_NODELAY)) return false;
+  if (where.reuse_port && !enable(socket, SOL_SOCKET, SO_REUSEPORT)) return false;
+  if (!address.is_v6()) return true;
+  // "::" serves IPv4 too, whatever net.ipv6.bindv6only says; any other address is IPv6 alone.
+  const int only = address.is_unspecified() ? 0 : 1;
+  return ::setsockopt(socket, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) == 0;
+}
+
+ip::address to_address(const sockaddr_storage& from) {
+  if (from.ss_family == AF_INET) {
+    sockaddr_in in{};
+    std::memcpy(&in, &from, sizeof(in));
+    return ip::address_v4(ntohl(in.sin_addr.s_addr));
+  }
+  sockaddr_in6 in{};
+  std::memcpy(&in, &from, sizeof(in));
+  ip::address_v6::bytes_type bytes{};
+  std::memcpy(bytes.data(), &in.sin6_addr, bytes.size());
+  const ip::address_v6 address(bytes, in.sin6_scope_id);
+  if (address.is_v4_mapped()) return ip::make_address_v4(ip::v4_mapped, address);
+  return address;
+}
+
+}  // namespace
+
+acceptor::acceptor(const limits& bounds, bool is_tls)
+    : connections_(bounds.connections),
+      is_tls_(is_tls),
+      budget_(bounds.handshakes_per_second, clock::now()),
+      reserve_(open_reserve()) {}
+
+boost::system::result<void, listen_error> acceptor::listen(const listener_config& where) {
+  boost::system::error_code ignored;
+  const ip::address address = ip::make_address(where.address, ignored);
+  if (ignored) {
+    listen_error made;
+    made.message =
+        "\"" + where.address + "\" is no IP address: listen.address takes one such as 0.0.0.0, ::, 127.0.0.1";
+    return made;
+  }
+  const ip::tcp::endpoint endpoint(address, where.port);
+  unique_fd socket(
+      ::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
+  if (!socket) return failure(where, "open a socket for", errno);
+  if (!set_options(socket.get(), where, address)) return failure(where, "configure", errno);
+  if (::bind(socket.get(), endpoint.data(), static_cast<socklen_t>(endpoint.size())) != 0) {
+    return failure(where, "bind", errno);
+  }
+  if (::listen(socket.get(), backlog) != 0) return failure(where, "listen on", errno);
+  socket_ = std::move(socket);
+  return {};
+}
+
+std::uint16_t acceptor::port() const {
+  ip::tcp::endpoint bound;
+  auto size = static_cast<socklen_t>(bound.capacity());
+  if (!socket_ || ::getsockname(socket_.get(), bound.data(), &size) != 0) return 0;
+  return bound.port();
+}
+
+acceptor::connection acceptor::accept(std::size_t open, clock::time_point now) {
+  if (is_paused()) return {};
+  if (open >= connections_) {
+    pause(reason::connections);
+    return {};
+  }
+  if (is_tls_ && !holds_token_) {
+    holds_token_ = budget_.take(now);
+    if (!holds_token_) {
+      pause(reason::handshakes);
+      return {};
+    }
+  }
+  connection made = accept_last(open);
+  if (made.socket) holds_token_ = false;
+  return made;
+}
+
+acceptor::connection acceptor::accept_last(std::size_t open) {
+  if (open >= connections_) return {};
+  for (;;) {
+    sockaddr_storage peer{};
+    socklen_t size = sizeof(peer);
+    unique_fd socket(
+        ::accept4(socket_.get(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (socket) return {std::move(socket), to_address(peer)};
+    // The peer left, or a network error of that one connection (accept(2)): the next may be fine.
+    if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) continue;
+    if (is_out_of_resources(errno)) {
+      shed_one();
+      pause(reason::descriptors);
+    }
+    return {};
+  }
+}
+
+void acceptor::shed_one() {
+  // One waiting client learns at once that it should go elsewhere; the rest wait for descriptors.
+  reserve_.reset();
+  unique_fd refused(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  refused.reset();
+  reserve_ = open_reserve();
+}
+
+}  // namespace pam::net::detail

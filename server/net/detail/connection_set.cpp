@@ -1,0 +1,420 @@
+#include "server/net/detail/connection_set.hpp"
+
+#include <array>
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+
+#include "async/tuple_await.hpp"
+#include "server/net/detail/counting.hpp"
+
+namespace pam::net::detail {
+namespace {
+
+using status = io_result::status;
+
+/// Fine enough for limits of seconds, and four wake-ups a second cost nothing.
+constexpr std::chrono::milliseconds tick_length{250};
+/// Connections served in one wake-up before other work of the shard gets its turn.
+constexpr int events_per_wake_up = 128;
+constexpr int accepts_per_wake_up = 64;
+
+int make_epoll() {
+  const int made = ::epoll_create1(EPOLL_CLOEXEC);
+  if (made < 0) throw std::system_error(errno, std::generic_category(), "epoll_create1");
+  return made;
+}
+
+}  // namespace
+
+connection_set::connection_set(boost::asio::io_context& context, listener_config where, const limits& bounds,
+                               const tls_context* tls, service& application)
+    : context_(context),
+      where_(std::move(where)),
+      bounds_(bounds),
+      tls_(tls),
+      application_(application),
+      acceptor_(bounds, tls != nullptr),
+      epoll_(context, make_epoll()),
+      ticker_(context),
+      handshake_pause_(context),
+      cut_timer_(context),
+      empty_(context, clock::time_point::max()),
+      wheel_(tick_length, clock::now()),
+      writer_(bounds.keep_alive),
+      now_(clock::now()) {}
+
+connection_set::~connection_set() {
+  connections_.clear_and_dispose([](connection* gone) { delete gone; });
+}
+
+void connection_set::start() {
+  if (is_started_ || is_shut_down_) return;
+  is_started_ = true;
+  epoll_event event{};
+  event.events = listener_events_ = EPOLLIN;
+  event.data.ptr = nullptr;  // the listener; connections carry their own address
+  if (::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_ADD, acceptor_.descriptor(), &event) != 0) {
+    throw std::system_error(errno, std::generic_category(), "epoll_ctl: listen() comes before start()");
+  }
+  watch();
+  tick();
+}
+
+void connection_set::watch() {
+  epoll_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                    [self = shared_from_this()](const boost::system::error_code& failure) {
+                      if (failure || self->is_shut_down_) return;
+                      self->on_ready();
+                      if (!self->is_shut_down_) self->watch();
+                    });
+}
+
+void connection_set::on_ready() {
+  std::array<epoll_event, events_per_wake_up> ready;
+  const int count = ::epoll_wait(epoll_.native_handle(), ready.data(), events_per_wake_up, 0);
+  now_ = clock::now();
+  // A descriptor is listed once, and serving one connection never destroys another: the pointers stay good.
+  for (int i = 0; i < count; ++i) {
+    const epoll_event& event = ready[static_cast<std::size_t>(i)];
+    if (event.data.ptr == nullptr) {
+      accept_some();
+    } else {
+      on_event(*static_cast<connection*>(event.data.ptr), event.events);
+    }
+  }
+}
+
+void connection_set::tick() {
+  ticker_.expires_after(tick_length);
+  ticker_.async_wait([self = shared_from_this()](const boost::system::error_code& failure) {
+    if (failure || self->is_shut_down_) return;
+    self->on_tick();
+    if (!self->is_shut_down_) self->tick();
+  });
+}
+
+void connection_set::on_tick() {
+  now_ = clock::now();
+  wheel_.advance(now_, [this](timer_wheel::node& due) { on_expired(static_cast<connection&>(due)); });
+  if (acceptor_.is_paused_by(acceptor::reason::descriptors)) {
+    resume_accepting(acceptor::reason::descriptors);
+  }
+}
+
+void connection_set::on_event(connection& from, std::uint32_t events) {
+  switch (from.phase) {
+    case phase::handshake:
+      return on_handshake(from);
+    case phase::idle:
+    case phase::head:
+    case phase::body:
+      return on_readable(from);
+    case phase::running:
+      return on_event_while_running(from, events);
+    case phase::writing:
+      return on_writable(from);
+    case phase::lingering:
+      return on_lingering(from);
+  }
+}
+
+void connection_set::on_expired(connection& from) {
+  switch (from.phase) {
+    case phase::handshake:
+      count(stats.timed_out_handshake);
+      return from.stream.abort(), destroy(from);
+    case phase::idle:
+      count(stats.idle_closed);
+      from.stream.end_sending();
+      return destroy(from);
+    case phase::head:
+      count(stats.timed_out_header);
+      return refuse(from, {408, "request_timeout", "The header did not arrive within the configured time."});
+    case phase::body:
+      count(stats.timed_out_body);
+      return refuse(from, {408, "request_timeout", "The body did not arrive within the configured time."});
+    case phase::writing:
+      count(stats.timed_out_write);
+      return lose(from);
+    case phase::running:
+      return;
+    case phase::lingering:
+      return destroy(from);
+  }
+}
+
+// ---- accepting ------------------------------------------------------------------------------------
+
+void connection_set::accept_some() {
+  for (int i = 0; i < accepts_per_wake_up; ++i) {
+    acceptor::connection made = acceptor_.accept(open_, now_);
+    if (!made.socket) break;
+    admit(std::move(made));
+  }
+  if (!acceptor_.is_paused()) return;
+  if (acceptor_.is_paused_by(acceptor::reason::handshakes)) {
+    wait_for_handshakes();
+  } else {
+    count(stats.accept_paused);
+  }
+  watch_listener();
+}
+
+void connection_set::admit(acceptor::connection from) {
+  socket_stream stream(std::move(from.socket), tls_ != nullptr ? tls_->native() : nullptr);
+  if (!stream.is_open()) return;
+  auto made = std::make_unique<connection>(std::move(stream), from.peer);
+  epoll_event event{};
+  event.events = made->events = EPOLLIN;
+  event.data.ptr = made.get();
+  if (::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_ADD, made->stream.descriptor(), &event) != 0) return;
+
+  connection& admitted = *made.release();  // owned by the list from here
+  connections_.push_back(admitted);
+  ++open_;
+  count(stats.accepted);
+  count(stats.open);
+  if (admitted.stream.is_tls()) {
+    admitted.phase = phase::handshake;
+    expire_after(admitted, bounds_.handshake);
+  } else {
+    expire_after(admitted, bounds_.keep_alive + keep_alive_margin);
+  }
+}
+
+void connection_set::stop_accepting() {
+  if (!acceptor_.is_listening()) return;
+  // What the kernel has completed would be reset by the close: serve it, with `Connection: close`.
+  for (;;) {
+    acceptor::connection made = acceptor_.accept_last(open_);
+    if (!made.socket) break;
+    admit(std::move(made));
+  }
+  acceptor_.close();
+}
+
+void connection_set::resume_accepting(acceptor::reason why) {
+  acceptor_.resume(why);
+  watch_listener();
+}
+
+void connection_set::watch_listener() {
+  const std::uint32_t wanted = acceptor_.is_paused() ? 0 : EPOLLIN;
+  if (!acceptor_.is_listening() || !is_started_ || wanted == listener_events_) return;
+  epoll_event event{};
+  event.events = wanted;
+  if (::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_MOD, acceptor_.descriptor(), &event) == 0) {
+    listener_events_ = wanted;
+  }
+}
+
+void connection_set::wait_for_handshakes() {
+  handshake_pause_.expires_after(handshake_budget::pause);
+  handshake_pause_.async_wait([self = shared_from_this()](const boost::system::error_code& failure) {
+    if (failure || self->is_shut_down_) return;
+    self->resume_accepting(acceptor::reason::handshakes);
+  });
+}
+
+// ---- reading --------------------------------------------------------------------------------------
+
+void connection_set::on_handshake(connection& from) {
+  switch (from.stream.handshake().what) {
+    case status::want_read:
+      return set_events(from, EPOLLIN);
+    case status::want_write:
+      return set_events(from, EPOLLOUT);
+    case status::ended:
+    case status::failed:
+      count(stats.handshakes_failed);
+      return destroy(from);
+    case status::done:
+      break;
+  }
+  count(stats.handshakes);
+  from.phase = phase::idle;
+  expire_after(from, bounds_.keep_alive + keep_alive_margin);
+  set_events(from, EPOLLIN);
+  // With read-ahead the first request may have come with the end of the handshake; epoll would not tell.
+  if (from.stream.has_pending()) on_readable(from);
+}
+
+void connection_set::on_readable(connection& from) {
+  if (!from.current) from.current = take_exchange();
+  for (;;) {
+    const std::span<char> room = from.current->reader.room();
+    const io_result got = from.stream.read(room);
+    if (got.what == status::want_read) break;
+    if (got.what != status::done) return destroy(from);
+    count(stats.bytes_in, got.bytes);
+    from.current->reader.received(got.bytes);
+    if (!advance(from)) return;
+    // After a short read the socket is empty: asking again would cost a system call a request.
+    if (got.bytes < room.size() && !from.stream.has_pending()) return;
+  }
+  if (from.phase == phase::idle) recycle(std::move(from.current));
+}
+
+bool connection_set::advance(connection& from) {
+  if (from.phase == phase::idle) begin_request(from);
+  switch (from.current->reader.advance(bounds_)) {
+    case request_reader::stage::head:
+      return true;
+    case request_reader::stage::sized_body:
+    case request_reader::stage::chunked_body:
+      if (from.phase == phase::body) return true;
+      begin_body(from);
+      if (!from.current->reader.wants_continue() || send_continue(from)) return true;
+      destroy(from);
+      return false;
+    case request_reader::stage::complete:
+      dispatch(from);
+      return false;
+    case request_reader::stage::refused:
+      break;
+  }
+  const refusal why = from.current->reader.why();
+  count(why.status == 413 || why.status == 414 || why.status == 431 ? stats.refused_too_large
+                                                                    : stats.refused_malformed);
+  refuse(from, why);
+  return false;
+}
+
+void connection_set::begin_request(connection& from) {
+  exchange& request = *from.current;
+  from.phase = phase::head;
+  request.peer = from.peer;
+  request.is_tls = from.stream.is_tls();
+  request.started = now_;
+  request.deadline = now_ + bounds_.request;
+  request.request_id = ids_.next(std::chrono::system_clock::now());
+  expire_after(from, bounds_.header);
+}
+
+void connection_set::begin_body(connection& from) {
+  from.phase = phase::body;
+  expire_after(from, bounds_.body);
+}
+
+void connection_set::dispatch(connection& from) {
+  const std::string_view rest = from.current->reader.rest();
+  if (!rest.empty()) from.pipelined = std::make_unique<std::string>(rest);
+  timer_wheel::cancel(from);
+  from.phase = phase::running;
+  count(stats.requests);
+  count(stats.in_flight);
+  // The time a slow client took to send is not the handler's.
+  from.current->deadline = now_ + bounds_.request;
+  boost::asio::co_spawn(context_, answer(shared_from_this(), &from, std::move(from.current)),
+                        boost::asio::detached);
+}
+
+void connection_set::on_event_while_running(connection& from, std::uint32_t events) {
+  if ((events & (EPOLLERR | EPOLLHUP)) == 0) {
+    // More requests, or the end of the peer's sending, which is no refusal of the answer. Watching
+    // stops only now: it costs nothing as long as the peer waits for its answer.
+    return set_events(from, 0);
+  }
+  // Gone for good. The handler still runs with this connection's address: the object stays until then.
+  from.stream.abort();
+}
+
+void connection_set::on_lingering(connection& from) {
+  const io_result got = from.stream.discard();
+  if (got.what != status::done && got.what != status::want_read) destroy(from);
+}
+
+void connection_set::lose(connection& from) {
+  from.stream.abort();
+  finish(from, false);
+  destroy(from);
+}
+
+// ---- shared ---------------------------------------------------------------------------------------
+
+void connection_set::set_events(connection& of, std::uint32_t events) {
+  if (of.events == events || !of.stream.is_open()) return;
+  epoll_event event{};
+  event.events = events;
+  event.data.ptr = &of;
+  // Cannot fail for a registered descriptor; if it did, the time limit of the phase ends the connection.
+  if (::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_MOD, of.stream.descriptor(), &event) == 0) {
+    of.events = events;
+  }
+}
+
+void connection_set::destroy(connection& from) {
+  delete &from;  // leaves the list, the wheel and (by closing) the epoll set
+  --open_;
+  uncount(stats.open);
+  if (open_ == 0) empty_.cancel();
+  if (acceptor_.is_paused_by(acceptor::reason::connections)) {
+    resume_accepting(acceptor::reason::connections);
+  }
+}
+
+std::unique_ptr<exchange> connection_set::take_exchange() {
+  if (pool_.empty()) return std::make_unique<exchange>();
+  std::unique_ptr<exchange> taken = std::move(pool_.back());
+  pool_.pop_back();
+  return taken;
+}
+
+void connection_set::recycle(std::unique_ptr<exchange> used) {
+  constexpr std::size_t kept = 256;
+  if (!used || pool_.size() >= kept) return;
+  used->reset();
+  pool_.push_back(std::move(used));
+}
+
+void connection_set::expire_after(connection& from, std::chrono::milliseconds time) {
+  wheel_.schedule(from, now_ + time);
+}
+
+// ---- end ------------------------------------------------------------------------------------------
+
+boost::asio::awaitable<void> connection_set::drain(async::deadline deadline) {
+  const auto self = shared_from_this();  // the caller may give up the server while this waits
+  now_ = clock::now();
+  is_draining_ = true;
+  stop_accepting();
+  cut_timer_.expires_at(deadline);
+  cut_timer_.async_wait([self](const boost::system::error_code& failure) {
+    if (!failure && !self->is_shut_down_) self->cut();
+  });
+  while (open_ != 0) co_await empty_.async_wait(async::tuple_await);
+  shut_down();
+}
+
+void connection_set::cut() {
+  for (auto at = connections_.begin(); at != connections_.end();) {
+    connection& victim = *at++;
+    if (victim.phase == phase::running) {
+      victim.stream.abort();
+    } else {
+      lose(victim);
+    }
+  }
+}
+
+void connection_set::shut_down() {
+  if (std::exchange(is_shut_down_, true)) return;
+  acceptor_.close();
+  ticker_.cancel();
+  handshake_pause_.cancel();
+  cut_timer_.cancel();
+  for (auto at = connections_.begin(); at != connections_.end();) {
+    connection& victim = *at++;
+    victim.stream.close();
+    if (victim.phase != phase::running) destroy(victim);
+  }
+  boost::system::error_code ignored;
+  epoll_.close(ignored);
+  pool_.clear();
+}
+
+}  // namespace pam::net::detail

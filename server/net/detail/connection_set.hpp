@@ -1,0 +1,134 @@
+#pragma once
+
+#include <sys/epoll.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/intrusive/list.hpp>
+
+#include "async/deadline.hpp"
+#include "server/net/detail/acceptor.hpp"
+#include "server/net/detail/connection.hpp"
+#include "server/net/detail/request_id.hpp"
+#include "server/net/detail/response_writer.hpp"
+#include "server/net/detail/timer_wheel.hpp"
+#include "server/net/http_server.hpp"
+
+namespace pam::net::detail {
+
+/// All connections of one server: one level-triggered epoll set that Asio watches through a single
+/// descriptor. `async_wait` for each connection would cost an epoll_ctl a request, a coroutine for each
+/// half a KiB; here an idle connection is a small object and a complete request starts one coroutine.
+///
+/// Lives until its last handler has returned, also when the http_server is gone (then nothing of the
+/// application is called any more).
+/// Shard: everything, the destructor included; `stats` may be read from any thread.
+class connection_set : public std::enable_shared_from_this<connection_set> {
+ public:
+  using clock = std::chrono::steady_clock;
+
+  connection_set(boost::asio::io_context& context, listener_config where, const limits& bounds,
+                 const tls_context* tls, service& application);
+  ~connection_set();
+  connection_set(const connection_set&) = delete;
+  connection_set& operator=(const connection_set&) = delete;
+
+  [[nodiscard]] boost::system::result<void, listen_error> listen() { return acceptor_.listen(where_); }
+  [[nodiscard]] std::uint16_t port() const { return acceptor_.port(); }
+  void start();
+  void use(const tls_context* tls) { tls_ = tls; }
+  boost::asio::awaitable<void> drain(async::deadline deadline);
+  /// Closes everything now. Running handlers finish into the void.
+  void shut_down();
+
+  net_statistics stats;
+
+ private:
+  using list = boost::intrusive::list<
+      connection, boost::intrusive::member_hook<connection, connection::list_hook, &connection::all>,
+      boost::intrusive::constant_time_size<false>>;
+
+  // The loop (connection_set.cpp).
+  void watch();
+  void on_ready();
+  void tick();
+  void on_tick();
+  void on_event(connection& from, std::uint32_t events);
+  void on_expired(connection& from);
+
+  // Accepting (connection_set.cpp).
+  void accept_some();
+  void admit(acceptor::connection from);
+  void stop_accepting();
+  void resume_accepting(acceptor::reason why);
+  void watch_listener();
+  void wait_for_handshakes();
+
+  // Reading (connection_set.cpp). `false`: the connection may be gone, do not touch it.
+  void on_handshake(connection& from);
+  void on_readable(connection& from);
+  void on_event_while_running(connection& from, std::uint32_t events);
+  void on_lingering(connection& from);
+  bool advance(connection& from);
+  void begin_request(connection& from);
+  void begin_body(connection& from);
+  void dispatch(connection& from);
+  void lose(connection& from);
+
+  // Answering (connection_set_write.cpp).
+  static boost::asio::awaitable<void> answer(std::shared_ptr<connection_set> self, connection* from,
+                                             std::unique_ptr<exchange> request);
+  void on_answer(connection& to, std::unique_ptr<exchange> request, bool has_failed);
+  void refuse(connection& to, const refusal& why);
+  void send_answer(connection& to);
+  bool send_continue(connection& to);
+  void on_writable(connection& to);
+  void on_sent(connection& to);
+  void finish(connection& to, bool was_sent);
+  void await_next(connection& from);
+  void end(connection& from);
+
+  // Both.
+  void cut();
+  void set_events(connection& of, std::uint32_t events);
+  void destroy(connection& from);
+  [[nodiscard]] std::unique_ptr<exchange> take_exchange();
+  void recycle(std::unique_ptr<exchange> used);
+  void expire_after(connection& from, std::chrono::milliseconds time);
+
+  boost::asio::io_context& context_;
+  listener_config where_;
+  limits bounds_;
+  const tls_context* tls_;
+  service& application_;
+
+  acceptor acceptor_;
+  boost::asio::posix::stream_descriptor epoll_;
+  boost::asio::steady_timer ticker_;
+  boost::asio::steady_timer handshake_pause_;
+  boost::asio::steady_timer cut_timer_;  ///< the deadline of a drain
+  boost::asio::steady_timer empty_;      ///< cancelled when the last connection is gone
+  timer_wheel wheel_;
+  response_writer writer_;
+  request_ids ids_;
+  std::string scratch_;  ///< answers are put together here; moved out only when the socket is full
+  std::vector<std::unique_ptr<exchange>> pool_;
+  list connections_;
+  std::size_t open_ = 0;
+  std::uint32_t listener_events_ = 0;
+  clock::time_point now_;  ///< read once a wake-up
+  bool is_started_ = false;
+  bool is_draining_ = false;
+  bool is_shut_down_ = false;
+};
+
+}  // namespace pam::net::detail

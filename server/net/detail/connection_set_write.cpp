@@ -1,0 +1,158 @@
+// Answers: the coroutine of a request, the one write, and what follows it.
+#include <openssl/crypto.h>
+
+#include <utility>
+
+#include "server/net/detail/connection_set.hpp"
+#include "server/net/detail/counting.hpp"
+
+namespace pam::net::detail {
+namespace {
+
+using status = io_result::status;
+
+/// A slow reader gets the write limit again for each of these: slow is allowed, stuck is not.
+constexpr std::size_t renewal_bytes = 64 * 1024;
+constexpr std::chrono::milliseconds linger_time{2'000};
+constexpr std::size_t kept_scratch = 64 * 1024;
+
+void become_internal_error(request_context& request) {
+  request.out = {};
+  request.out.status = 500;
+  request.out.close = true;
+}
+
+}  // namespace
+
+boost::asio::awaitable<void> connection_set::answer(std::shared_ptr<connection_set> self, connection* from,
+                                                    std::unique_ptr<exchange> request) {
+  bool has_failed = false;
+  try {
+    co_await self->application_.serve(*request);
+  } catch (...) {
+    // The one catch at the session edge: no detail may reach the client; `finished` sees the status.
+    has_failed = true;
+  }
+  self->on_answer(*from, std::move(request), has_failed);
+}
+
+void connection_set::on_answer(connection& to, std::unique_ptr<exchange> request, bool has_failed) {
+  uncount(stats.in_flight);
+  now_ = clock::now();
+  if (is_shut_down_) return destroy(to);
+  if (has_failed) {
+    count(stats.handler_exceptions);
+    become_internal_error(*request);
+  }
+  to.current = std::move(request);
+  if (!to.stream.is_open()) return lose(to);
+  send_answer(to);
+}
+
+void connection_set::refuse(connection& to, const refusal& why) {
+  exchange& request = *to.current;
+  request.out = {};
+  application_.refuse(request, why.status, why.code, why.detail);
+  request.out.close = true;
+  to.lingers_after = true;
+  send_answer(to);
+}
+
+void connection_set::send_answer(connection& to) {
+  const exchange& request = *to.current;
+  const bool keeps_alive = request.keep_alive && !request.out.close && !is_draining_;
+  to.closes_after = !keeps_alive;
+  // A client that asked for the end is not sending; whoever is told of it may be.
+  to.lingers_after = to.lingers_after || (!keeps_alive && request.keep_alive) || to.pipelined != nullptr;
+
+  scratch_.clear();
+  writer_.write(request, keeps_alive, std::chrono::system_clock::now(), scratch_);
+  to.phase = phase::writing;
+  std::size_t sent = 0;
+  while (sent < scratch_.size()) {
+    const io_result put = to.stream.write(std::string_view(scratch_).substr(sent));
+    if (put.what == status::done) {
+      sent += put.bytes;
+      continue;
+    }
+    if (put.what != status::want_write) return lose(to);
+    count(stats.bytes_out, sent);
+    to.outgoing = std::make_unique<unsent>(unsent{std::exchange(scratch_, {}), sent, sent});
+    expire_after(to, bounds_.write);
+    return set_events(to, EPOLLOUT);
+  }
+  count(stats.bytes_out, sent);
+  OPENSSL_cleanse(scratch_.data(), scratch_.size());  // tokens pass through here
+  if (scratch_.capacity() > kept_scratch) scratch_ = {};
+  on_sent(to);
+}
+
+bool connection_set::send_continue(connection& to) {
+  constexpr std::string_view text = "HTTP/1.1 100 Continue\r\n\r\n";
+  const io_result put = to.stream.write(text);
+  // Nothing else is under way, so a socket that has no room for this is not worth a queue.
+  if (put.what != status::done || put.bytes != text.size()) return false;
+  count(stats.bytes_out, text.size());
+  return true;
+}
+
+void connection_set::on_writable(connection& to) {
+  unsent& left = *to.outgoing;
+  while (left.sent < left.bytes.size()) {
+    const io_result put = to.stream.write(std::string_view(left.bytes).substr(left.sent));
+    if (put.what == status::done) {
+      left.sent += put.bytes;
+      count(stats.bytes_out, put.bytes);
+      continue;
+    }
+    if (put.what != status::want_write) return lose(to);
+    if (left.sent - left.mark >= renewal_bytes) {
+      left.mark = left.sent;
+      expire_after(to, bounds_.write);
+    }
+    return;
+  }
+  OPENSSL_cleanse(left.bytes.data(), left.bytes.size());
+  to.outgoing = nullptr;
+  on_sent(to);
+}
+
+void connection_set::on_sent(connection& to) {
+  finish(to, true);
+  if (to.closes_after) return end(to);
+  await_next(to);
+}
+
+void connection_set::finish(connection& to, bool was_sent) {
+  // Only what became a request is reported: a peer that vanishes inside a header is a connection's matter.
+  const bool is_answer = to.phase == phase::running || to.phase == phase::writing;
+  if (to.current && is_answer && !is_shut_down_) application_.finished(*to.current, was_sent);
+  recycle(std::move(to.current));
+}
+
+void connection_set::await_next(connection& from) {
+  from.phase = phase::idle;
+  expire_after(from, bounds_.keep_alive + keep_alive_margin);
+  set_events(from, EPOLLIN);
+  if (from.pipelined) {
+    from.current = take_exchange();
+    from.current->reader.append(*from.pipelined);
+    OPENSSL_cleanse(from.pipelined->data(), from.pipelined->size());
+    from.pipelined = nullptr;
+    if (!advance(from)) return;
+  }
+  // Read-ahead may have brought it with the last one; epoll would not tell.
+  if (from.stream.has_pending()) on_readable(from);
+}
+
+void connection_set::end(connection& from) {
+  from.stream.end_sending();
+  if (!from.lingers_after) return destroy(from);
+  // A close with unread bytes sends RST, which can destroy the answer before the peer reads it.
+  from.phase = phase::lingering;
+  from.pipelined = nullptr;
+  set_events(from, EPOLLIN);
+  expire_after(from, linger_time);
+}
+
+}  // namespace pam::net::detail

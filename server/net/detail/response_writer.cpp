@@ -1,0 +1,115 @@
+#include "server/net/detail/response_writer.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include <boost/beast/http/status.hpp>
+
+namespace pam::net::detail {
+namespace {
+
+void append_number(std::string& to, std::uint64_t value) {
+  std::array<char, 20> digits{};
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
+  to.append(digits.data(), end);
+}
+
+std::string_view reason(unsigned status) {
+  const auto text = boost::beast::http::obsolete_reason(boost::beast::http::int_to_status(status));
+  return {text.data(), text.size()};
+}
+
+void append_clean(std::string& to, std::string_view value) {
+  const std::size_t begin = to.size();
+  to += value;
+  const auto is_control = [](char c) {
+    const auto code = static_cast<unsigned char>(c);
+    return (code < ' ' && c != '\t') || code == 0x7f;
+  };
+  std::replace_if(to.begin() + static_cast<std::ptrdiff_t>(begin), to.end(), is_control, ' ');
+}
+
+constexpr bool has_no_content(unsigned status) {
+  return status < 200 || status == 204 || status == 304;
+}
+
+void two_digits(char* at, int value) {
+  at[0] = static_cast<char>('0' + value / 10 % 10);
+  at[1] = static_cast<char>('0' + value % 10);
+}
+
+}  // namespace
+
+std::array<char, 29> format_http_date(std::time_t seconds) {
+  constexpr std::string_view days = "SunMonTueWedThuFriSat";
+  constexpr std::string_view months = "JanFebMarAprMayJunJulAugSepOctNovDec";
+  std::tm parts{};
+  ::gmtime_r(&seconds, &parts);
+  std::array<char, 29> text{};
+  constexpr std::string_view shape = "Day, 00 Mon 0000 00:00:00 GMT";
+  std::copy(shape.begin(), shape.end(), text.begin());
+  std::copy_n(days.begin() + std::ptrdiff_t{parts.tm_wday} * 3, 3, text.begin());
+  two_digits(&text[5], parts.tm_mday);
+  std::copy_n(months.begin() + std::ptrdiff_t{parts.tm_mon} * 3, 3, text.begin() + 8);
+  const int year = parts.tm_year + 1900;
+  two_digits(&text[12], year / 100);
+  two_digits(&text[14], year % 100);
+  two_digits(&text[17], parts.tm_hour);
+  two_digits(&text[20], parts.tm_min);
+  two_digits(&text[23], parts.tm_sec);
+  return text;
+}
+
+response_writer::response_writer(std::chrono::milliseconds keep_alive) {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(keep_alive).count();
+  keep_alive_line_ = "\r\nConnection: keep-alive";
+  // A promise below a second cannot be expressed; "timeout=0" would read as "closed".
+  if (seconds > 0) keep_alive_line_ += "\r\nKeep-Alive: timeout=" + std::to_string(seconds);
+}
+
+void response_writer::write(const request_context& request, bool keeps_alive,
+                            std::chrono::system_clock::time_point now, std::string& to) {
+  const response& out = request.out;
+  const bool has_body = request.verb != method::head && !has_no_content(out.status);
+  to.reserve(to.size() + 512 + (has_body ? out.body.size() : 0));
+  write_head(request, keeps_alive, std::chrono::system_clock::to_time_t(now), to);
+  if (has_body) to += out.body;
+}
+
+void response_writer::write_head(const request_context& request, bool keeps_alive, std::time_t now,
+                                 std::string& to) {
+  const response& out = request.out;
+  if (now != date_second_) {
+    date_second_ = now;
+    date_ = format_http_date(now);
+  }
+  to += "HTTP/1.1 ";
+  append_number(to, out.status);
+  to += ' ';
+  to += reason(out.status);
+  to += "\r\nDate: ";
+  to.append(date_.data(), date_.size());
+  if (!has_no_content(out.status)) {
+    if (!out.body.empty()) {
+      to += "\r\nContent-Type: ";
+      append_clean(to, out.content_type);
+    }
+    to += "\r\nContent-Length: ";
+    append_number(to, out.body.size());
+  }
+  to += keeps_alive ? std::string_view(keep_alive_line_) : "\r\nConnection: close";
+  to += "\r\nX-Request-Id: ";
+  to += request.id();
+  to += "\r\nX-Content-Type-Options: nosniff";
+  if (request.is_tls) to += "\r\nStrict-Transport-Security: max-age=31536000";
+  if (out.no_store) to += "\r\nCache-Control: no-store";
+  for (const auto& [name, value] : out.headers) {
+    to += "\r\n";
+    to += name;
+    to += ": ";
+    append_clean(to, value);
+  }
+  to += "\r\n\r\n";
+}
+
+}  // namespace pam::net::detail

@@ -1,0 +1,174 @@
+#include "server/net/detail/socket_stream.hpp"
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <limits>
+#include <utility>
+
+namespace pam::net::detail {
+namespace {
+
+using status = io_result::status;
+
+int descriptor_of(BIO* bio) {
+  return static_cast<int>(reinterpret_cast<std::intptr_t>(BIO_get_data(bio)));
+}
+
+bool is_try_again(int error) {
+  return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
+}
+
+int bio_read(BIO* bio, char* into, int size) {
+  BIO_clear_retry_flags(bio);
+  const ssize_t got = ::recv(descriptor_of(bio), into, static_cast<std::size_t>(size), 0);
+  if (got < 0 && is_try_again(errno)) BIO_set_retry_read(bio);
+  return static_cast<int>(got);
+}
+
+int bio_write(BIO* bio, const char* from, int size) {
+  BIO_clear_retry_flags(bio);
+  const ssize_t put = ::send(descriptor_of(bio), from, static_cast<std::size_t>(size), MSG_NOSIGNAL);
+  if (put < 0 && is_try_again(errno)) BIO_set_retry_write(bio);
+  return static_cast<int>(put);
+}
+
+long bio_control(BIO*, int command, long, void*) {
+  return command == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+/// Like OpenSSL's socket BIO, but a peer that is gone is an error and not a SIGPIPE.
+const BIO_METHOD* socket_method() {
+  static BIO_METHOD* const method = [] {
+    BIO_METHOD* made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "pam socket");
+    if (made != nullptr) {
+      BIO_meth_set_read(made, bio_read);
+      BIO_meth_set_write(made, bio_write);
+      BIO_meth_set_ctrl(made, bio_control);
+    }
+    return made;
+  }();
+  return method;
+}
+
+BIO* make_bio(int descriptor) {
+  const BIO_METHOD* const method = socket_method();
+  BIO* const bio = method != nullptr ? BIO_new(method) : nullptr;
+  if (bio == nullptr) return nullptr;
+  BIO_set_data(bio, reinterpret_cast<void*>(static_cast<std::intptr_t>(descriptor)));
+  BIO_set_init(bio, 1);
+  return bio;
+}
+
+io_result plain_result(ssize_t outcome) {
+  if (outcome > 0) return {status::done, static_cast<std::size_t>(outcome)};
+  if (outcome == 0) return {status::ended};
+  return {status::failed};
+}
+
+}  // namespace
+
+void socket_stream::ssl_delete::operator()(SSL* ssl) const {
+  SSL_free(ssl);
+}
+
+socket_stream::socket_stream(unique_fd socket, SSL_CTX* context) : socket_(std::move(socket)) {
+  if (context == nullptr) return;
+  ssl_.reset(SSL_new(context));
+  BIO* const bio = ssl_ ? make_bio(socket_.get()) : nullptr;
+  if (bio == nullptr) {
+    close();
+    return;
+  }
+  SSL_set_bio(ssl_.get(), bio, bio);
+  SSL_set_accept_state(ssl_.get());
+}
+
+io_result socket_stream::explain(int outcome) {
+  switch (SSL_get_error(ssl_.get(), outcome)) {
+    case SSL_ERROR_WANT_READ:
+      return {status::want_read};
+    case SSL_ERROR_WANT_WRITE:
+      return {status::want_write};
+    case SSL_ERROR_ZERO_RETURN:
+      return {status::ended};
+    default:
+      // SSL_shutdown(3): must not be called after a fatal error.
+      is_established_ = false;
+      ERR_clear_error();
+      return {status::failed};
+  }
+}
+
+io_result socket_stream::handshake() {
+  ERR_clear_error();
+  const int outcome = SSL_do_handshake(ssl_.get());
+  if (outcome != 1) return explain(outcome);
+  is_established_ = true;
+  return {status::done};
+}
+
+io_result socket_stream::read(std::span<char> into) {
+  if (ssl_) {
+    ERR_clear_error();
+    std::size_t got = 0;
+    const int outcome = SSL_read_ex(ssl_.get(), into.data(), into.size(), &got);
+    if (outcome != 1) return explain(outcome);
+    return {status::done, got};
+  }
+  const ssize_t got = ::recv(socket_.get(), into.data(), into.size(), 0);
+  if (got < 0 && is_try_again(errno)) return {status::want_read};
+  return plain_result(got);
+}
+
+io_result socket_stream::write(std::string_view from) {
+  if (ssl_) {
+    ERR_clear_error();
+    std::size_t put = 0;
+    const int outcome = SSL_write_ex(ssl_.get(), from.data(), from.size(), &put);
+    if (outcome != 1) return explain(outcome);
+    return {status::done, put};
+  }
+  const ssize_t put = ::send(socket_.get(), from.data(), from.size(), MSG_NOSIGNAL);
+  if (put < 0 && is_try_again(errno)) return {status::want_write};
+  return plain_result(put);
+}
+
+io_result socket_stream::discard() {
+  std::array<char, 16 * 1024> dropped;
+  const ssize_t got = ::recv(socket_.get(), dropped.data(), dropped.size(), 0);
+  if (got < 0 && is_try_again(errno)) return {status::want_read};
+  return plain_result(got);
+}
+
+bool socket_stream::has_pending() const {
+  return ssl_ && SSL_has_pending(ssl_.get()) == 1;
+}
+
+void socket_stream::end_sending() {
+  if (ssl_ && is_established_) {
+    ERR_clear_error();
+    // One try: a full socket buffer means that the peer does not read, and FIN follows anyway.
+    static_cast<void>(SSL_shutdown(ssl_.get()));
+    ERR_clear_error();
+  }
+  is_established_ = false;
+  if (socket_) ::shutdown(socket_.get(), SHUT_WR);
+}
+
+void socket_stream::close() {
+  ssl_.reset();
+  socket_.reset();
+}
+
+void socket_stream::abort() {
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  if (socket_) ::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+  close();
+}
+
+}  // namespace pam::net::detail

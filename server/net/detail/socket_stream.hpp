@@ -1,0 +1,61 @@
+#pragma once
+
+#include <openssl/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "server/net/detail/unique_fd.hpp"
+
+namespace pam::net::detail {
+
+/// Result of one non-blocking operation.
+struct io_result {
+  enum class status : std::uint8_t { done, want_read, want_write, ended, failed } what = status::failed;
+  std::size_t bytes = 0;  ///< with `done`: at least one for reads and writes
+};
+
+/// One non-blocking connected socket, plain or under TLS. Never raises SIGPIPE. No buffer of its own;
+/// OpenSSL's are released while nothing is in them.
+class socket_stream {
+ public:
+  socket_stream() = default;
+  /// Plaintext when `context` is null. TLS begins with `handshake()`.
+  /// A stream OpenSSL has no memory for is closed (`is_open()` false).
+  socket_stream(unique_fd socket, SSL_CTX* context);
+
+  [[nodiscard]] io_result handshake();
+  /// @param into  not empty
+  [[nodiscard]] io_result read(std::span<char> into);
+  /// @param from  not empty. Under TLS at most one record (16 KiB) is taken.
+  [[nodiscard]] io_result write(std::string_view from);
+  /// Reads and drops what the peer still sends after the answer; `ended` when it closed.
+  [[nodiscard]] io_result discard();
+
+  /// Bytes wait inside OpenSSL, of which the socket will not tell.
+  [[nodiscard]] bool has_pending() const;
+  [[nodiscard]] bool is_tls() const { return ssl_ != nullptr; }
+  [[nodiscard]] bool is_open() const { return static_cast<bool>(socket_); }
+  [[nodiscard]] int descriptor() const { return socket_.get(); }
+
+  /// Tells the peer that nothing more will come: close_notify, then FIN. Reading stays possible.
+  void end_sending();
+  void close();
+  /// Closes with RST: what the peer did not read is dropped from the kernel at once.
+  void abort();
+
+ private:
+  struct ssl_delete {
+    void operator()(SSL* ssl) const;
+  };
+  [[nodiscard]] io_result explain(int outcome);
+
+  unique_fd socket_;
+  std::unique_ptr<SSL, ssl_delete> ssl_;
+  bool is_established_ = false;  ///< close_notify may be sent
+};
+
+}  // namespace pam::net::detail

@@ -1,0 +1,399 @@
+// The server over plain sockets: what a client sees on the wire.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <string>
+
+#include "server/net/http_server.hpp"
+#include "server/net/tests/server_fixture.hpp"
+
+namespace pam::net::test {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+TEST(http_server, a_connection_serves_many_requests) {
+  running_server server;
+  client peer(server.port());
+
+  for (int i = 0; i < 3; ++i) {
+    const answer got = peer.get("/hello");
+
+    EXPECT_EQ(got.status, 200u);
+    EXPECT_EQ(got.body, "hello /hello");
+    EXPECT_EQ(got.header("Connection"), "keep-alive");
+  }
+  EXPECT_EQ(server.stats().accepted, 1u);
+  EXPECT_EQ(server.stats().requests, 3u);
+}
+
+TEST(http_server, an_answer_carries_the_headers_the_writer_owes) {
+  running_server server;
+  client peer(server.port());
+
+  const answer got = peer.get("/hello");
+
+  EXPECT_THAT(got.head, StartsWith("HTTP/1.1 200 OK\r\n"));
+  EXPECT_EQ(got.header("Keep-Alive"), "timeout=75");
+  EXPECT_EQ(got.header("X-Request-Id").size(), 26u);
+  EXPECT_EQ(got.header("Date").size(), 29u);
+  EXPECT_EQ(got.header("X-Content-Type-Options"), "nosniff");
+  EXPECT_EQ(got.header("Cache-Control"), "no-store");
+  EXPECT_EQ(got.header("Strict-Transport-Security"), "") << "means nothing without TLS";
+}
+
+TEST(http_server, pipelined_requests_are_answered_in_order) {
+  running_server server;
+  client peer(server.port());
+
+  peer.send(
+      "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+      "GET /3 HTTP/1.1\r\nHost: a\r\n\r\n");
+
+  EXPECT_EQ(peer.read_answer().body, "hello /1");
+  EXPECT_EQ(peer.read_answer().body, "abc");
+  EXPECT_EQ(peer.read_answer().body, "hello /3");
+}
+
+TEST(http_server, a_pipelined_request_waits_for_the_answer_before_it) {
+  running_server server;
+  client peer(server.port());
+  peer.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+  server.await_waiting();
+
+  peer.send("GET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+  server.release();
+
+  EXPECT_EQ(peer.read_answer().body, "waited");
+  EXPECT_EQ(peer.read_answer().body, "hello /2");
+}
+
+TEST(http_server, hundreds_of_pipelined_requests_are_all_answered) {
+  running_server server;
+  client peer(server.port());
+  std::string requests;
+  for (int i = 0; i < 500; ++i) requests += "GET /" + std::to_string(i) + " HTTP/1.1\r\nHost: a\r\n\r\n";
+
+  peer.send(requests);
+
+  for (int i = 0; i < 500; ++i) ASSERT_EQ(peer.read_answer().body, "hello /" + std::to_string(i));
+}
+
+TEST(http_server, a_request_may_arrive_byte_by_byte) {
+  running_server server;
+  client peer(server.port());
+
+  for (const char c : std::string("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nok")) {
+    peer.send(std::string_view(&c, 1));
+  }
+
+  EXPECT_EQ(peer.read_answer().body, "ok");
+}
+
+TEST(http_server, a_chunked_body_is_decoded) {
+  running_server server;
+  client peer(server.port());
+
+  peer.send(
+      "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+      "3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nTrailer: t\r\n\r\n");
+
+  EXPECT_EQ(peer.read_answer().body, "abcde");
+}
+
+TEST(http_server, a_large_body_within_the_limit_arrives_whole) {
+  running_server server;
+  client peer(server.port());
+  const std::string body(64 * 1024, 'x');
+
+  peer.send("POST /echo HTTP/1.1\r\nHost: a\r\nX-Test: kept\r\nContent-Length: 65536\r\n\r\n" + body);
+
+  EXPECT_EQ(peer.read_answer().body, body);
+  EXPECT_EQ(server.on_shard([&] { return server.service().last_header; }), "kept");
+}
+
+TEST(http_server, expect_100_continue_is_answered_before_the_body) {
+  running_server server;
+  client peer(server.port());
+
+  peer.send("POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+  const answer go_on = peer.read_answer();
+  peer.send("ok");
+
+  EXPECT_EQ(go_on.status, 100u);
+  EXPECT_EQ(peer.read_answer().body, "ok");
+}
+
+TEST(http_server, a_body_that_is_too_large_is_refused_without_100_continue) {
+  running_server server;
+  client peer(server.port());
+
+  peer.send("POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 65537\r\n\r\n");
+
+  const answer got = peer.read_answer();
+  EXPECT_EQ(got.status, 413u);
+  EXPECT_THAT(got.body, StartsWith("request_entity_too_large: "));
+  EXPECT_EQ(got.header("Connection"), "close");
+}
+
+TEST(http_server, a_refusal_reaches_a_client_that_is_still_sending) {
+  running_server server;
+  client peer(server.port());
+
+  peer.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" +
+            std::string(1'000'000, 'x'));
+
+  EXPECT_EQ(peer.read_answer().status, 413u);
+  EXPECT_TRUE(peer.is_closed_by_server());
+}
+
+TEST(http_server, head_is_answered_without_a_body) {
+  running_server server;
+  client peer(server.port());
+
+  peer.send("HEAD /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+  const answer head = peer.read_answer(true);
+  const answer next = peer.get("/next");
+
+  EXPECT_EQ(head.header("Content-Length"), "12");
+  EXPECT_EQ(next.body, "hello /next");
+}
+
+TEST(http_server, no_content_has_no_length) {
+  running_server server;
+  client peer(server.port());
+
+  const answer got = peer.get("/no-content");
+
+  EXPECT_EQ(got.status, 204u);
+  EXPECT_THAT(got.head, Not(HasSubstr("Content-Length")));
+  EXPECT_EQ(peer.get("/next").status, 200u);
+}
+
+TEST(http_server, http_10_closes_unless_asked_to_stay) {
+  running_server server;
+  client closing(server.port());
+  client staying(server.port());
+
+  closing.send("GET /1 HTTP/1.0\r\n\r\n");
+  staying.send("GET /1 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+
+  EXPECT_EQ(closing.read_answer().header("Connection"), "close");
+  EXPECT_TRUE(closing.is_closed_by_server());
+  EXPECT_EQ(staying.read_answer().header("Connection"), "keep-alive");
+  EXPECT_EQ(staying.get("/2").body, "hello /2");
+}
+
+TEST(http_server, connection_close_of_either_side_ends_it_after_the_answer) {
+  running_server server;
+  client asking(server.port());
+  client told(server.port());
+
+  const answer asked = asking.get("/hello", "Connection: close\r\n");
+  const answer closed = told.get("/close");
+
+  EXPECT_EQ(asked.header("Connection"), "close");
+  EXPECT_TRUE(asking.is_closed_by_server());
+  EXPECT_EQ(closed.header("Connection"), "close");
+  EXPECT_TRUE(told.is_closed_by_server());
+}
+
+TEST(http_server, a_client_that_ends_its_sending_still_gets_the_answer) {
+  running_server server;
+  client peer(server.port());
+  peer.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+  server.await_waiting();
+
+  peer.shutdown_sending();
+  server.release();
+
+  EXPECT_EQ(peer.read_answer().body, "waited");
+}
+
+TEST(http_server, an_upgrade_is_ignored) {
+  running_server server;
+  client peer(server.port());
+
+  EXPECT_EQ(peer.get("/hello", "Connection: Upgrade\r\nUpgrade: h2c\r\n").status, 200u);
+}
+
+TEST(http_server, an_absolute_target_is_split_like_any_other) {
+  running_server server;
+  client peer(server.port());
+
+  peer.send("GET http://other/path?q=1 HTTP/1.1\r\nHost: a\r\n\r\n");
+
+  EXPECT_EQ(peer.read_answer().body, "hello /path");
+  EXPECT_EQ(server.on_shard([&] { return server.service().last_query; }), "q=1");
+}
+
+TEST(http_server, an_exception_of_a_handler_is_a_bare_500_and_the_end) {
+  running_server server;
+  client peer(server.port());
+
+  const answer got = peer.get("/throw");
+
+  EXPECT_EQ(got.status, 500u);
+  EXPECT_EQ(got.body, "");
+  EXPECT_EQ(got.header("Connection"), "close");
+  EXPECT_TRUE(peer.is_closed_by_server());
+  EXPECT_EQ(server.stats().handler_exceptions, 1u);
+}
+
+TEST(http_server, a_malformed_request_is_refused_by_the_service_and_reported) {
+  running_server server;
+  client peer(server.port());
+
+  peer.send("GET /x HTTP/1.1\r\n\r\n");
+  const answer got = peer.read_answer();
+
+  EXPECT_EQ(got.status, 400u);
+  EXPECT_THAT(got.body, HasSubstr("Host"));
+  EXPECT_TRUE(peer.is_closed_by_server());
+  EXPECT_EQ(server.stats().refused_malformed, 1u);
+  const auto reports = server.reports();
+  ASSERT_EQ(reports.size(), 1u);
+  EXPECT_EQ(reports[0].status, 400u);
+  EXPECT_TRUE(reports[0].was_sent);
+}
+
+TEST(http_server, a_peer_lost_while_its_handler_runs_is_reported_as_not_sent) {
+  running_server server;
+  client peer(server.port());
+  peer.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+  server.await_waiting();
+
+  peer.reset();
+  server.release();
+
+  ASSERT_TRUE(eventually([&] { return server.stats().open == 0; }));
+  const auto reports = server.reports();
+  ASSERT_EQ(reports.size(), 1u);
+  EXPECT_FALSE(reports[0].was_sent);
+  EXPECT_EQ(server.stats().in_flight, 0u);
+}
+
+TEST(http_server, a_large_answer_reaches_a_reader_with_a_small_window) {
+  running_server server;
+  client peer(server.port(), 4096);
+
+  const answer got = peer.get("/big");
+
+  EXPECT_EQ(got.body, std::string(1024 * 1024, 'b'));
+  EXPECT_EQ(peer.get("/next").body, "hello /next");
+}
+
+TEST(http_server, destroying_a_server_with_a_running_handler_is_safe) {
+  auto server = std::make_unique<running_server>();
+  client peer(server->port());
+  peer.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+  server->await_waiting();
+
+  server.reset();
+
+  EXPECT_TRUE(peer.is_closed_by_server());
+}
+
+TEST(http_server, drain_lets_a_running_request_finish_and_refuses_new_connections) {
+  running_server server;
+  client peer(server.port());
+  peer.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+  server.await_waiting();
+
+  auto drained = server.drain(30s);
+  client late(server.port());
+  server.release();
+  const answer got = peer.read_answer();
+
+  EXPECT_FALSE(late.is_connected());
+  EXPECT_EQ(got.body, "waited");
+  EXPECT_EQ(got.header("Connection"), "close");
+  peer.reset();
+  EXPECT_EQ(drained.wait_for(10s), std::future_status::ready);
+  EXPECT_EQ(server.stats().open, 0u);
+}
+
+TEST(http_server, an_idle_connection_is_served_once_more_while_draining) {
+  running_server server;
+  client peer(server.port());
+  peer.get("/first");
+
+  auto drained = server.drain(30s);
+  const answer got = peer.get("/second");
+
+  EXPECT_EQ(got.body, "hello /second");
+  EXPECT_EQ(got.header("Connection"), "close");
+  peer.reset();
+  EXPECT_EQ(drained.wait_for(10s), std::future_status::ready);
+}
+
+TEST(http_server, drain_closes_idle_connections_when_their_promise_ends) {
+  limits bounds;
+  bounds.keep_alive = 100ms;
+  running_server server(bounds);
+  client peer(server.port());
+  peer.get("/first");
+
+  auto drained = server.drain(30s);
+
+  EXPECT_TRUE(peer.is_closed_by_server());
+  EXPECT_EQ(drained.wait_for(10s), std::future_status::ready);
+}
+
+TEST(http_server, drain_cuts_what_is_left_at_its_deadline) {
+  running_server server;
+  client idle(server.port());
+  client half(server.port());
+  idle.get("/first");
+  half.send("GET /half");
+  ASSERT_TRUE(eventually([&] { return server.stats().open == 2; }));
+
+  auto drained = server.drain(50ms);
+
+  EXPECT_EQ(drained.wait_for(10s), std::future_status::ready);
+  EXPECT_TRUE(idle.is_closed_by_server());
+  EXPECT_TRUE(half.is_closed_by_server());
+}
+
+TEST(http_server, a_port_in_use_is_explained) {
+  running_server server;
+  boost::asio::io_context context;
+  test_service service(context);
+  listener_config where;
+  where.port = server.port();
+  where.reuse_port = false;
+  http_server second(context, where, {}, nullptr, service);
+
+  const auto outcome = second.listen();
+
+  ASSERT_TRUE(outcome.has_error());
+  EXPECT_TRUE(outcome.error().address_in_use);
+  EXPECT_THAT(outcome.error().message, HasSubstr(std::to_string(server.port())));
+}
+
+TEST(http_server, a_name_instead_of_an_address_is_explained) {
+  boost::asio::io_context context;
+  test_service service(context);
+  listener_config where;
+  where.address = "localhost";
+  http_server server(context, where, {}, nullptr, service);
+
+  const auto outcome = server.listen();
+
+  ASSERT_TRUE(outcome.has_error());
+  EXPECT_THAT(outcome.error().message, HasSubstr("127.0.0.1"));
+}
+
+TEST(http_server, the_unspecified_ipv6_address_serves_ipv4_too) {
+  running_server server({}, nullptr, "::");
+  client peer(server.port());
+
+  EXPECT_EQ(peer.get("/hello").status, 200u);
+}
+
+}  // namespace
+}  // namespace pam::net::test

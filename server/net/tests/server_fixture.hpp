@@ -1,0 +1,154 @@
+#pragma once
+
+#include <openssl/ssl.h>
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "server/net/http_server.hpp"
+#include "server/net/service.hpp"
+
+namespace pam::net::test {
+
+/// Answers by path: /hello, /echo (the body), /wait (until released), /big (1 MiB), /throw, /close,
+/// /no-content.
+class test_service : public service {
+ public:
+  struct report {
+    std::string path;
+    unsigned status;
+    bool was_sent;
+  };
+
+  explicit test_service(boost::asio::io_context& context)
+      : released_(context, boost::asio::steady_timer::time_point::max()) {}
+
+  boost::asio::awaitable<void> serve(request_context& request) override;
+  void refuse(request_context& request, unsigned status, std::string_view code,
+              std::string_view detail) noexcept override;
+  void finished(const request_context& request, bool was_sent) noexcept override;
+
+  // On the shard only.
+  void release();
+  std::vector<report> reports;
+  std::size_t waiting = 0;
+  std::string last_header;  ///< value of X-Test of the last request served
+  std::string last_path;
+  std::string last_query;
+
+ private:
+  bool is_released_ = false;
+  boost::asio::steady_timer released_;
+};
+
+/// A server on 127.0.0.1 that runs in a thread of its own for as long as the object lives.
+class running_server {
+ public:
+  explicit running_server(limits bounds = {}, const tls_context* tls = nullptr,
+                          std::string address = "127.0.0.1");
+  ~running_server();
+  running_server(const running_server&) = delete;
+  running_server& operator=(const running_server&) = delete;
+
+  [[nodiscard]] std::uint16_t port() const { return port_; }
+  [[nodiscard]] const net_statistics& stats() const { return server_->stats(); }
+  [[nodiscard]] test_service& service() { return service_; }
+  [[nodiscard]] http_server& server() { return *server_; }
+
+  /// Runs `work` on the shard and returns its result.
+  template <class Work>
+  auto on_shard(Work work) {
+    std::packaged_task<decltype(work())()> task(std::move(work));
+    auto outcome = task.get_future();
+    boost::asio::post(context_, std::move(task));
+    return outcome.get();
+  }
+  [[nodiscard]] std::vector<test_service::report> reports() {
+    return on_shard([this] { return service_.reports; });
+  }
+  void release() {
+    on_shard([this] { service_.release(); });
+  }
+  /// Waits until a handler of /wait runs.
+  void await_waiting(std::size_t count = 1);
+  /// Begins to drain; the future is ready when it is over.
+  std::future<void> drain(std::chrono::milliseconds budget);
+
+ private:
+  boost::asio::io_context context_{1};
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{context_.get_executor()};
+  test_service service_{context_};
+  std::unique_ptr<http_server> server_;
+  std::uint16_t port_ = 0;
+  std::thread thread_;
+};
+
+/// Waits for a condition; false after ten seconds.
+bool eventually(const std::function<bool()>& condition);
+
+struct answer {
+  unsigned status = 0;
+  std::string head;
+  std::string body;
+
+  [[nodiscard]] std::string header(std::string_view name) const;
+};
+
+/// What a TLS client wants to be.
+struct tls_wishes {
+  int least_version = 0;
+  int most_version = 0;
+  std::string alpn;  ///< wire format; empty: none
+  SSL_SESSION* session = nullptr;
+};
+
+/// A blocking client that sees bytes. Reads give up after ten seconds, so that a failing test ends.
+class client {
+ public:
+  explicit client(std::uint16_t port, int receive_buffer = 0, const char* source = nullptr);
+  /// With TLS; check `is_established()`.
+  client(std::uint16_t port, const tls_wishes& wishes);
+  ~client();
+  client(const client&) = delete;
+  client& operator=(const client&) = delete;
+
+  void send(std::string_view bytes);
+  /// Sends a GET and reads the answer.
+  answer get(std::string_view path, std::string_view more_headers = "");
+  /// Reads one answer; status 0 when the connection ended before one.
+  /// @param is_head  the answer to a HEAD has no body
+  answer read_answer(bool is_head = false);
+  std::string read_some();
+  /// True once the server has closed (everything before is dropped).
+  bool is_closed_by_server();
+  void shutdown_sending();
+  void reset();  ///< closes with RST
+
+  [[nodiscard]] bool is_connected() const { return fd_ >= 0; }
+  [[nodiscard]] bool is_established() const { return is_established_; }
+  [[nodiscard]] SSL* ssl() const { return ssl_; }
+  [[nodiscard]] std::string peer_name() const;  ///< common name of the server's certificate
+
+ private:
+  bool fill();
+
+  int fd_ = -1;
+  SSL_CTX* context_ = nullptr;
+  SSL* ssl_ = nullptr;
+  bool is_established_ = false;
+  std::string buffer_;
+};
+
+}  // namespace pam::net::test
