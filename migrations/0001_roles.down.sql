@@ -18,18 +18,5 @@ BEGIN
 END
 $$;
 
--- A role that another database still uses, or that we are signed in as, stays.
-DO $$
-DECLARE
-  role_name text;
-BEGIN
-  FOREACH role_name IN ARRAY ARRAY['pam_monitor', 'pam_report', 'pam_maintain', 'pam_app', 'pam_owner'] LOOP
-    BEGIN
-      EXECUTE format('DROP ROLE IF EXISTS %I', role_name);
-    EXCEPTION
-      WHEN dependent_objects_still_exist OR object_in_use OR insufficient_privilege OR internal_error THEN
-        RAISE NOTICE 'The role % is still used and stays.', role_name;
-    END;
-  END LOOP;
-END
-$$;
+-- The roles themselves stay: they belong to the cluster, other databases may use them, and they hold the
+-- passwords an operator gave them. DROP ROLE pam_app, ... is the operator's decision.
