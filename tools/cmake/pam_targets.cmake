@@ -41,5 +41,5 @@ endfunction()
 
 function(pam_bench name)
   cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
-  pam_executable(${name} SOURCES ${arg_SOURCES} LINK ${arg_LINK} benchmark::benchmark_main)
+  pam_executable(${name} SOURCES ${arg_SOURCES} LINK ${arg_LINK} pam_bench_main)
 endfunction()

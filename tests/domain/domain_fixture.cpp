@@ -1,0 +1,158 @@
+#include "tests/domain/domain_fixture.hpp"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <exception>
+#include <fstream>
+#include <map>
+#include <stdexcept>
+
+#include <boost/asio/co_spawn.hpp>
+
+#include "server/auth/statements.hpp"
+#include "server/cli/migration_runner.hpp"
+#include "server/crypto/random.hpp"
+
+namespace pam::tests {
+namespace {
+
+std::string database_name() { return "domain_test_" + std::to_string(getpid()); }
+
+/// The lines NAME=VALUE of the file that describes the test services.
+const std::map<std::string, std::string>& services() {
+  static const std::map<std::string, std::string> read = [] {
+    const char* file = std::getenv("PAM_TEST_SERVICES");
+    if (file == nullptr) throw std::runtime_error("PAM_TEST_SERVICES must name the env file of tests/support/services.sh");
+    std::ifstream in{file};
+    std::map<std::string, std::string> found;
+    for (std::string line; std::getline(in, line);) {
+      const std::size_t at = line.find('=');
+      if (at != std::string::npos) found[line.substr(0, at)] = line.substr(at + 1);
+    }
+    if (found.empty()) throw std::runtime_error(std::string{"no test services are described in "} + file);
+    return found;
+  }();
+  return read;
+}
+
+std::uint16_t port_named(const char* name) { return static_cast<std::uint16_t>(std::stoi(services().at(name))); }
+
+db::admin_settings admin_of(const std::string& database) {
+  db::admin_settings settings;
+  settings.host = services().at("PAM_TEST_PG_SOCKET_DIR");
+  settings.port = port_named("PAM_TEST_PG_PORT");
+  settings.user = services().at("PAM_TEST_PG_SUPERUSER");
+  settings.database = database;
+  return settings;
+}
+
+db::admin_connection connect_admin(const std::string& database) {
+  auto connection = db::admin_connection::connect(admin_of(database));
+  if (connection.has_error()) throw std::runtime_error(connection.error().detail);
+  return std::move(*connection);
+}
+
+}  // namespace
+
+std::string to_string(route value) { return value == route::direct ? "direct" : "pooled"; }
+
+void domain_test::SetUpTestSuite() {
+  auto admin = connect_admin("postgres");
+  ASSERT_TRUE(admin.run("DROP DATABASE IF EXISTS " + database_name()).has_value());
+  ASSERT_TRUE(admin.run("CREATE DATABASE " + database_name()).has_value());
+  auto target = connect_admin(database_name());
+  auto migrated = cli::migrate_up(target, {});
+  ASSERT_TRUE(migrated.has_value()) << migrated.error().sentence;
+}
+
+void domain_test::TearDownTestSuite() {
+  auto admin = connect_admin("postgres");
+  ASSERT_TRUE(admin.run("DROP DATABASE IF EXISTS " + database_name() + " WITH (FORCE)").has_value());
+}
+
+void domain_test::SetUp() {
+  admin_ = std::make_unique<db::admin_connection>(connect_admin(database_name()));
+  keys_ = std::make_unique<crypto::key_ring>(std::move(*crypto::key_ring::parse(*crypto::key_ring::generate())));
+  crypto::hash_pool_config cheap;
+  cheap.cost.memory_kib = 8192;
+  cheap.cost.passes = 1;
+  hashes_ = std::make_unique<crypto::hash_pool>(cheap);
+  catalogue_ = auth::statement_catalogue();
+  db::config settings;
+  const bool is_direct = GetParam() == route::direct;
+  settings.hosts.push_back({services().at("PAM_TEST_PG_SOCKET_DIR"),
+                            port_named(is_direct ? "PAM_TEST_PG_PORT" : "PAM_TEST_PGBOUNCER_PORT")});
+  settings.database = database_name();
+  settings.mode = is_direct ? db::pooler_mode::direct : db::pooler_mode::pgbouncer_safe;
+  settings.pipelines = 2;
+  database_ = std::make_unique<db::database>(context_, settings, catalogue_);
+  make_services();
+  run([this]() -> boost::asio::awaitable<void> {
+    auto started = co_await database_->start(soon());
+    EXPECT_TRUE(started.has_value()) << (started.has_error() ? started.error().detail : "");
+  });
+}
+
+void domain_test::TearDown() {
+  run([this]() -> boost::asio::awaitable<void> { co_await database_->close(soon()); });
+  hashes_->close();
+}
+
+void domain_test::make_services() {
+  sessions_ = std::make_unique<auth::sessions>(*database_, *keys_, policy_);
+  accounts_ = std::make_unique<auth::accounts>(*database_, *hashes_, *keys_, auth::account_policy{}, policy_);
+}
+
+void domain_test::use(auth::session_policy policy) {
+  policy_ = policy;
+  make_services();
+}
+
+void domain_test::use(crypto::key_ring keys) {
+  sessions_.reset();
+  accounts_.reset();
+  keys_ = std::make_unique<crypto::key_ring>(std::move(keys));
+  make_services();
+}
+
+void domain_test::run(std::function<boost::asio::awaitable<void>()> body) {
+  bool is_done = false;
+  boost::asio::co_spawn(context_, body, [&is_done](const std::exception_ptr& failure) {
+    is_done = true;
+    if (failure) std::rethrow_exception(failure);
+  });
+  context_.restart();
+  while (!is_done && context_.run_one() != 0) {
+  }
+  ASSERT_TRUE(is_done) << "the coroutine never ended";
+}
+
+boost::asio::awaitable<auth::grant> domain_test::new_account() {
+  auth::sign_up_command command;
+  command.account = auth::accounts::new_id();
+  command.email = "user" + std::to_string(crypto::random_below(1'000'000'000)) + "@example.com";
+  command.password = crypto::secret{"a-long-and-rare-passphrase"};
+  command.documents = {R"({"name":"Ada"})", R"({"provider":"email"})", "{}", "[]"};
+  command.place = {"192.0.2.7", "test"};
+  auto granted = co_await accounts_->sign_up(std::move(command), soon());
+  if (granted.has_error()) throw std::runtime_error("sign-up failed: " + granted.error().detail);
+  co_return std::move(*granted);
+}
+
+boost::asio::awaitable<auth::result<auth::grant>> domain_test::refresh(const crypto::refresh_token& token) {
+  return sessions_->refresh(token, soon());
+}
+
+void domain_test::run_sql(const std::string& sql) {
+  auto done = admin_->run(sql);
+  ASSERT_TRUE(done.has_value()) << done.error().detail;
+}
+
+std::string domain_test::query_one(const std::string& sql) {
+  auto rows = admin_->query(sql);
+  if (rows.has_error() || rows->empty()) return "(none)";
+  return rows->values[0][0].value_or("NULL");
+}
+
+}  // namespace pam::tests
