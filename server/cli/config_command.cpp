@@ -1,0 +1,59 @@
+#include "server/cli/config_command.hpp"
+
+#include <memory>
+#include <ostream>
+
+#include <CLI/CLI.hpp>
+
+#include "server/cli/command.hpp"
+
+namespace pam::cli {
+
+int run_config_default(std::ostream& out) {
+  out << runtime::default_config();
+  return success;
+}
+
+int run_config_reference(std::ostream& out) {
+  out << runtime::config_reference_markdown();
+  return success;
+}
+
+int run_config_check(const std::string& file, const runtime::environment& variables, std::ostream& out,
+                     std::ostream& err) {
+  const auto loaded = runtime::load_config(file, variables);
+  if (!loaded) {
+    err << runtime::to_string(loaded.error());
+    return failure;
+  }
+  const auto missing = runtime::missing_for_serving(*loaded);
+  if (!missing.empty()) {
+    err << runtime::to_string(missing);
+    return failure;
+  }
+  out << file << ": ok, profile " << loaded->server.profile << "\n";
+  for (const std::string& each : runtime::departures_from_profile(*loaded)) {
+    out << "departs from the profile: " << each << "\n";
+  }
+  out << "one process opens at most " << runtime::pool_sum(*loaded, 1) << " database connections\n";
+  return success;
+}
+
+void add_config_command(CLI::App& app, command_context& context) {
+  auto* group = app.add_subcommand("config", "Print or check configuration");
+  group->require_subcommand(1);
+  group->add_subcommand("default", "Print a file with every key and its default")->callback([&context] {
+    context.status = run_config_default(context.out);
+  });
+  group->add_subcommand("reference", "Print the reference as Markdown")->callback([&context] {
+    context.status = run_config_reference(context.out);
+  });
+  auto* check = group->add_subcommand("check", "Report every finding about a file and the environment");
+  const auto file = std::make_shared<std::string>();
+  check->add_option("file", *file, "TOML file")->required()->envname("PAM_CONFIG");
+  check->callback([&context, file] {
+    context.status = run_config_check(*file, context.variables, context.out, context.err);
+  });
+}
+
+}  // namespace pam::cli

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <iosfwd>
+#include <string>
+
+#include "server/runtime/config.hpp"
+
+namespace pam::cli {
+
+/// `pam-auth config default`: a configuration file with every key, commented.
+int run_config_default(std::ostream& out);
+
+/// `pam-auth config reference`: docs/configuration.md.
+int run_config_reference(std::ostream& out);
+
+/// `pam-auth config check`: every finding about the file and the environment, and what is missing to serve,
+/// one a line on `err`. When there is none, `out` gets the profile, what departs from it and the
+/// connections the process will open. Opens no connection; reads password files only.
+int run_config_check(const std::string& file, const runtime::environment& variables, std::ostream& out,
+                     std::ostream& err);
+
+}  // namespace pam::cli
