@@ -1,6 +1,7 @@
 #include "protocol/claims.hpp"
 
 #include "protocol/detail/json_reader.hpp"
+#include "protocol/detail/text_forms.hpp"
 #include "protocol/json_writer.hpp"
 
 namespace pam::protocol {
@@ -48,7 +49,7 @@ std::string encode(const access_claims& value) {
   json_writer json{out};
   json.begin_object();
   json.member("iss", value.iss);
-  json.member("sub", to_string(value.sub));
+  json.member("sub", detail::view(detail::text_of(value.sub)));
   json.member("aud", value.aud);
   write_number(json, "exp", value.exp);
   write_number(json, "iat", value.iat);
@@ -62,7 +63,7 @@ std::string encode(const access_claims& value) {
   json.member("aal", value.aal);
   json.key("amr");
   json.raw(encode_amr(value.amr));
-  json.member("session_id", to_string(value.session_id));
+  json.member("session_id", detail::view(detail::text_of(value.session_id)));
   json.key("is_anonymous");
   json.boolean(value.is_anonymous);
   json.end_object();

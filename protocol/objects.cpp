@@ -1,12 +1,17 @@
 #include "protocol/objects.hpp"
 
+#include "protocol/detail/text_forms.hpp"
 #include "protocol/json_writer.hpp"
 
 namespace pam::protocol {
 namespace {
 
 void write_time(json_writer& json, std::string_view name, timestamp value) {
-  json.member(name, to_rfc3339(value));
+  json.member(name, detail::view(detail::text_of(value)));
+}
+
+void write_id(json_writer& json, std::string_view name, const boost::uuids::uuid& value) {
+  json.member(name, detail::view(detail::text_of(value)));
 }
 
 void write_time(json_writer& json, std::string_view name, const std::optional<timestamp>& value) {
@@ -34,9 +39,9 @@ void write_if_any(json_writer& json, std::string_view name, std::string_view val
 
 void write(json_writer& json, const identity& value) {
   json.begin_object();
-  json.member("identity_id", to_string(value.identity_id));
+  write_id(json, "identity_id", value.identity_id);
   json.member("id", value.provider_id);
-  json.member("user_id", to_string(value.user_id));
+  write_id(json, "user_id", value.user_id);
   write_raw(json, "identity_data", value.identity_data);
   json.member("provider", value.provider);
   write_time(json, "last_sign_in_at", value.last_sign_in_at);
@@ -66,7 +71,7 @@ void write_addresses(json_writer& json, const user& value) {
 
 void write(json_writer& json, const user& value) {
   json.begin_object();
-  json.member("id", to_string(value.id));
+  write_id(json, "id", value.id);
   json.member("aud", value.aud);
   json.member("role", value.role);
   write_addresses(json, value);
@@ -98,7 +103,7 @@ void write(json_writer& json, const std::vector<authentication_method>& value) {
 
 void write(json_writer& json, const session_info& value) {
   json.begin_object();
-  json.member("id", to_string(value.id));
+  write_id(json, "id", value.id);
   write_flag(json, "current", value.current);
   write_time(json, "created_at", value.created_at);
   write_time(json, "refreshed_at", value.refreshed_at);

@@ -1,5 +1,5 @@
 // Text forms of times and ids (declared in objects.hpp).
-#include <array>
+#include "protocol/detail/text_forms.hpp"
 
 #include "protocol/objects.hpp"
 
@@ -98,14 +98,15 @@ constexpr std::size_t uuid_text_length = 36;
 
 }  // namespace
 
-std::string to_rfc3339(timestamp value) {
+detail::time_text detail::text_of(timestamp value) {
   value = std::clamp(value, first_moment, last_moment);
   const auto day = std::chrono::floor<days>(value);
   const std::chrono::year_month_day date{day};
   const auto since_midnight = static_cast<std::uint64_t>((value - day).count());
   const std::uint64_t seconds = since_midnight / 1'000'000;
 
-  std::string out = "0000-00-00T00:00:00.000000Z";
+  time_text out;
+  std::ranges::copy(std::string_view{"0000-00-00T00:00:00.000000Z"}, out.begin());
   put(&out[0], 4, static_cast<std::uint64_t>(static_cast<int>(date.year())));
   put(&out[5], 2, static_cast<unsigned>(date.month()));
   put(&out[8], 2, static_cast<unsigned>(date.day()));
@@ -116,6 +117,27 @@ std::string to_rfc3339(timestamp value) {
   return out;
 }
 
+detail::uuid_text detail::text_of(const boost::uuids::uuid& value) {
+  constexpr std::string_view hex = "0123456789abcdef";
+  uuid_text out;
+  out.fill('-');
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    if (has_hyphen_before(i)) ++at;
+    out[at++] = hex[value.data[i] >> 4];
+    out[at++] = hex[value.data[i] & 15];
+  }
+  return out;
+}
+
+std::string to_rfc3339(timestamp value) {
+  return std::string{detail::view(detail::text_of(value))};
+}
+
+std::string to_string(const boost::uuids::uuid& value) {
+  return std::string{detail::view(detail::text_of(value))};
+}
+
 std::optional<timestamp> parse_rfc3339(std::string_view text) {
   const auto moment = take_date_and_time(text);
   if (!moment) return std::nullopt;
@@ -124,18 +146,6 @@ std::optional<timestamp> parse_rfc3339(std::string_view text) {
   const auto offset = take_offset(text);
   if (!offset || !text.empty()) return std::nullopt;
   return *moment + *fraction - *offset;
-}
-
-std::string to_string(const boost::uuids::uuid& value) {
-  constexpr std::string_view hex = "0123456789abcdef";
-  std::string out(uuid_text_length, '-');
-  std::size_t at = 0;
-  for (std::size_t i = 0; i < value.size(); ++i) {
-    if (has_hyphen_before(i)) ++at;
-    out[at++] = hex[value.data[i] >> 4];
-    out[at++] = hex[value.data[i] & 15];
-  }
-  return out;
 }
 
 std::optional<boost::uuids::uuid> parse_uuid(std::string_view text) {
