@@ -1,0 +1,298 @@
+#include "db/database.hpp"
+
+#include <cassert>
+#include <random>
+#include <utility>
+
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/post.hpp>
+
+#include "async/tuple_await.hpp"
+#include "db/detail/database_impl.hpp"
+
+namespace pam::db {
+
+namespace asio = boost::asio;
+
+namespace {
+
+detail::core_limits limits_of(const config& settings) {
+  detail::core_limits limits;
+  limits.channels = settings.pipelines;
+  limits.queue = settings.queue_limit;
+  limits.batch = settings.batch_limit;
+  limits.batch_bytes = settings.batch_bytes;
+  return limits;
+}
+
+error failure_of(errc code, outcome what, std::string_view detail) {
+  error failure;
+  failure.code = code;
+  failure.outcome = what;
+  failure.detail = detail;
+  return failure;
+}
+
+}  // namespace
+
+// ---- the facade's inside ----
+
+database::impl::impl(asio::io_context& context, config settings, std::span<const statement* const> catalogue)
+    : context_(context),
+      settings_(std::move(settings)),
+      catalogue_(catalogue),
+      core_(limits_of(settings_), std::random_device{}()),
+      connections_(settings_.pipelines),
+      gate_(context.get_executor()),
+      timer_(context) {}
+
+database::impl::~impl() = default;
+
+void database::impl::refuse(handler reply, errc code, std::string_view detail) {
+  const auto executor = asio::get_associated_executor(reply, context_.get_executor());
+  auto answer = [reply = std::move(reply), failure = failure_of(code, outcome::not_sent, detail)]() mutable {
+    reply(result<rows>{std::move(failure)});
+  };
+  asio::post(executor, std::move(answer));
+}
+
+void database::impl::submit(handler reply, const statement& what, params values, call_options options) {
+  if (is_closing_) return refuse(std::move(reply), errc::closed, "closing");
+  // PostgreSQL calls it a protocol violation, on a connection that strangers share.
+  if (values.size() != what.parameter_count) {
+    return refuse(std::move(reply), errc::protocol, "number of parameters differs from the statement's");
+  }
+  call* item = nullptr;
+  if (free_.empty()) {
+    item = &entries_.emplace_back();
+  } else {
+    item = free_.back();
+    free_.pop_back();
+  }
+  item->what = &what;
+  item->values = std::move(values);
+  item->deadline = options.deadline;
+  if (!core_.submit(*item)) {
+    recycle(*item);
+    return refuse(std::move(reply), errc::queue_full, "too many statements wait");
+  }
+  auto slot = asio::get_associated_cancellation_slot(reply);
+  if (slot.is_connected()) {
+    slot.assign([self = weak_from_this(), item](asio::cancellation_type) {
+      if (const auto alive = self.lock()) alive->cancelled(*item);
+    });
+  }
+  item->reply.emplace(std::move(reply));
+  schedule_flush();
+}
+
+// The caller gives up: it is answered at once, the entry keeps its place in its batch. The slot is
+// cleared with every answer, so that the entry is still this caller's when this runs.
+void database::impl::cancelled(call& item) {
+  if (!item.reply) return;
+  const bool was_sent = item.place == detail::place::sent || item.may_have_run;
+  handler reply = std::move(*item.reply);
+  item.reply.reset();
+  core_.abandon(item);
+  const auto executor = asio::get_associated_executor(reply, context_.get_executor());
+  const outcome what = was_sent ? outcome::unknown : outcome::not_sent;
+  auto answer = [reply = std::move(reply),
+                 failure = failure_of(errc::deadline, what, "cancelled by its caller")]() mutable {
+    reply(result<rows>{std::move(failure)});
+  };
+  asio::post(executor, std::move(answer));
+  schedule_flush();  // collects what the core released
+}
+
+void database::impl::recycle(call& item) {
+  item.values = params{};
+  item.answer = rows{};
+  item.failure = error{};
+  item.has_failed = item.was_sent_by_name = false;
+  item.sent_epoch = 0;
+  item.is_abandoned = item.is_isolated = item.may_have_run = false;
+  item.losses = item.lock_tries = item.replans = 0;
+  item.place = detail::place::nowhere;
+  free_.push_back(&item);
+}
+
+// Everything submitted in this turn of the event loop goes out together: that is the group commit.
+void database::impl::schedule_flush() {
+  if (is_flush_scheduled_) return;
+  is_flush_scheduled_ = true;
+  asio::post(context_, [self = shared_from_this()] {
+    self->is_flush_scheduled_ = false;
+    self->flush();
+  });
+}
+
+void database::impl::flush() {
+  const auto now = std::chrono::steady_clock::now();
+  while (const auto channel = core_.ready_channel()) {
+    const auto batch = core_.take_batch(*channel, now);
+    if (!batch.empty()) connections_[*channel]->send(batch);
+  }
+  deliver();
+}
+
+// Answers whom the core has finished with. Handlers run only after the core is at rest: they may call
+// `execute` again, which then joins the next batch.
+void database::impl::deliver() {
+  core_.collect(effects_);
+  std::vector<answered_call> answered = std::move(answered_);
+  for (detail::entry* finished : effects_.finished) {
+    auto& item = static_cast<call&>(*finished);
+    asio::get_associated_cancellation_slot(*item.reply).clear();
+    handler reply = std::move(*item.reply);
+    item.reply.reset();
+    if (item.has_failed) {
+      answered.push_back({std::move(reply), std::move(item.failure)});
+    } else {
+      answered.push_back({std::move(reply), std::move(item.answer)});
+    }
+  }
+  for (detail::entry* released : effects_.released) recycle(static_cast<call&>(*released));
+  arm_timer();
+  if (core_.ready_channel()) schedule_flush();
+  if (is_closing_ && core_.is_idle()) notify();
+
+  for (answered_call& one : answered) {
+    const auto executor = asio::get_associated_executor(one.reply, context_.get_executor());
+    auto answer = [reply = std::move(one.reply), value = std::move(one.value)]() mutable {
+      reply(std::move(value));
+    };
+    asio::dispatch(executor, std::move(answer));
+  }
+  answered.clear();
+  answered_ = std::move(answered);  // keep its memory
+}
+
+void database::impl::arm_timer() {
+  std::optional<detail::time_point> wanted = core_.next_tick();
+  for (std::size_t i = 0; i < connections_.size(); ++i) {
+    const auto sent = core_.oldest_sent(i);
+    if (!sent) continue;
+    const auto stalled = *sent + settings_.stall_limit;
+    wanted = std::min(wanted.value_or(stalled), stalled);
+  }
+  // A timer that fires too early costs one look; setting it anew for each statement costs more.
+  if (!wanted || (armed_for_ && *armed_for_ <= *wanted)) return;
+  armed_for_ = wanted;
+  timer_.expires_at(*wanted);
+  timer_.async_wait([self = weak_from_this()](const boost::system::error_code& failure) {
+    const auto alive = self.lock();
+    if (failure || !alive) return;
+    alive->armed_for_.reset();
+    alive->on_timer();
+  });
+}
+
+void database::impl::on_timer() {
+  const auto now = std::chrono::steady_clock::now();
+  core_.tick(now);
+  for (std::size_t i = 0; i < connections_.size(); ++i) {
+    const auto sent = core_.oldest_sent(i);
+    if (!sent || *sent + settings_.stall_limit > now) continue;
+    const auto stalled = connections_[i];
+    stalled->lose(failure_of(errc::connection, outcome::unknown, "no answer within the stall limit"));
+  }
+  deliver();
+}
+
+// ---- the facade ----
+
+database::database(asio::io_context& context, config settings, std::span<const statement* const> catalogue)
+    : impl_(std::make_shared<impl>(context, std::move(settings), catalogue)) {
+  // The pool's opener must not keep the facade alive: the facade owns the pool.
+  auto open = [inside = impl_.get()](async::deadline until) { return inside->open_lease(until); };
+  impl_->leases_ = std::make_shared<detail::lease_pool>(context, impl_->settings_.leases,
+                                                        impl_->settings_.lease_queue_limit, std::move(open));
+}
+
+database::~database() {
+  // Without close(): nobody is answered any more, but nothing may call back into a dead object either.
+  impl_->is_closing_ = true;
+  impl_->gate_.begin_close();
+  impl_->connecting_.stop_all();
+  for (const auto& connection : impl_->connections_) {
+    if (connection) connection->close();
+  }
+  impl_->timer_.cancel();
+  impl_->notify();
+}
+
+asio::awaitable<result<void>> database::start(async::deadline deadline) {
+  const auto self = impl_;
+  if (!std::exchange(self->is_started_, true)) self->spawn_maintenance();
+  while (!is_ready() && !self->is_closing_ && !async::has_passed(deadline)) {
+    co_await self->wait_change(deadline);
+  }
+  if (is_ready()) co_return result<void>{};
+  if (self->is_closing_) co_return failure_of(errc::closed, outcome::not_sent, "closing");
+  if (self->last_failure_) co_return *self->last_failure_;
+  co_return failure_of(errc::unavailable, outcome::not_sent, "no connection before the deadline");
+}
+
+asio::awaitable<result<rows>> database::execute(const statement& what, params values, call_options options) {
+  const auto initiate = [](impl::handler reply, std::shared_ptr<impl> self, const statement* which,
+                           params given, call_options how) {
+    self->submit(std::move(reply), *which, std::move(given), how);
+  };
+  return asio::async_initiate<const asio::use_awaitable_t<>, void(result<rows>)>(
+      initiate, asio::use_awaitable, impl_, &what, std::move(values), options);
+}
+
+asio::awaitable<void> database::close(async::deadline deadline) {
+  const auto self = impl_;
+  self->is_closing_ = true;
+  self->gate_.begin_close();
+  self->connecting_.stop_all();
+  self->notify();
+  // Statements under way, queued ones included, get their chance.
+  while (!self->core_.is_idle() && !async::has_passed(deadline)) co_await self->wait_change(deadline);
+  self->core_.shut_down();
+  for (std::size_t i = 0; i < self->connections_.size(); ++i) {
+    if (self->connections_[i]) {
+      const auto connection = self->connections_[i];
+      connection->lose(failure_of(errc::closed, outcome::unknown, "closing"));
+    }
+  }
+  self->deliver();
+  self->timer_.cancel();
+  co_await self->leases_->close(deadline);
+  self->notify();
+  co_await self->gate_.close();
+}
+
+bool database::is_ready() const {
+  return impl_->ready_.get() != 0;
+}
+
+capabilities database::learned() const {
+  return impl_->learned_;
+}
+
+statistics database::stats() const {
+  const detail::core_counters& core = impl_->core_.counters();
+  statistics all;
+  all.statements_sent = core.sent.get();
+  all.statements_executed = core.executed.get();
+  all.statements_failed = core.failed.get();
+  all.statements_resent = core.resent.get();
+  all.batches = core.batches.get();
+  all.rejected_queue_full = core.queue_full.get();
+  all.expired = core.expired.get();
+  all.data_errors = core.data_errors.get();
+  all.connects = impl_->connects_.get();
+  all.disconnects = impl_->disconnects_.get();
+  all.queued = core.queued.get();
+  all.in_flight = core.in_flight.get();
+  all.connections_ready = impl_->ready_.get();
+  all.leases_in_use = impl_->leases_->in_use_counter().get();
+  all.lease_waiters = impl_->leases_->waiters_counter().get();
+  return all;
+}
+
+}  // namespace pam::db

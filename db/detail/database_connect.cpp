@@ -1,0 +1,214 @@
+// How the facade's channels get their connections, and new ones when they lose them.
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+
+#include "async/tuple_await.hpp"
+#include "db/detail/database_impl.hpp"
+
+namespace pam::db {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr std::chrono::milliseconds longest_refusal_delay{5000};
+constexpr std::chrono::milliseconds proof_budget{1000};
+
+error unavailable(std::string_view detail) {
+  error failure;
+  failure.code = errc::unavailable;
+  failure.outcome = outcome::not_sent;
+  failure.detail = detail;
+  return failure;
+}
+
+// Shards and processes that lost the same server must not come back in step: 75 to 125 % of `base`.
+std::chrono::milliseconds jittered(std::chrono::milliseconds base) {
+  static thread_local std::minstd_rand random{std::random_device{}()};
+  const auto spread = std::max<std::chrono::milliseconds::rep>(base.count() / 2, 1);
+  std::uniform_int_distribution<std::chrono::milliseconds::rep> offset{0, spread};
+  return base - std::chrono::milliseconds{spread / 2} + std::chrono::milliseconds{offset(random)};
+}
+
+}  // namespace
+
+// ---- waiting for a change of state ----
+
+void database::impl::notify() {
+  for (asio::steady_timer* one : watchers_) one->cancel();
+}
+
+asio::awaitable<void> database::impl::wait_change(detail::time_point until) {
+  struct registration {
+    registration(impl& owner, detail::time_point when) : all(owner.watchers_), timer(owner.context_, when) {
+      all.push_back(&timer);
+    }
+    ~registration() { std::erase(all, &timer); }
+    std::vector<asio::steady_timer*>& all;
+    asio::steady_timer timer;
+  };
+  registration me{*this, until};
+  co_await me.timer.async_wait(async::tuple_await);
+}
+
+// ---- one task a channel ----
+
+void database::impl::spawn_maintenance() {
+  for (std::size_t i = 0; i < connections_.size(); ++i) {
+    asio::co_spawn(context_, maintain(shared_from_this(), i), asio::detached);
+  }
+}
+
+asio::awaitable<void> database::impl::maintain(std::shared_ptr<impl> self, std::size_t channel) {
+  const async::gate::pass inside = gate_.enter();
+  if (!inside) co_return;
+  while (!is_closing_) {
+    co_await wait_for_turn();
+    if (is_closing_) break;
+    is_connecting_ = true;
+    const result<void> connected = co_await connect_channel(channel);
+    is_connecting_ = false;
+    note_attempt(connected);
+    notify();
+    while (connections_[channel] && !is_closing_) co_await wait_change(detail::time_point::max());
+  }
+}
+
+// One attempt at a time, and while the server is down one each probe interval, whatever the number of
+// channels: a server that comes back is not met by a stampede.
+asio::awaitable<void> database::impl::wait_for_turn() {
+  while (!is_closing_) {
+    if (is_connecting_) {
+      co_await wait_change(detail::time_point::max());
+    } else if (!async::has_passed(next_probe_)) {
+      co_await wait_change(next_probe_);
+    } else {
+      co_return;
+    }
+  }
+}
+
+void database::impl::note_attempt(const result<void>& connected) {
+  if (connected.has_value()) {
+    connects_.add();
+    refusals_ = 0;
+    last_failure_.reset();
+    next_probe_ = detail::time_point{};
+    return;
+  }
+  last_failure_ = connected.error();
+  // A server that refuses our password does not need to be asked ten times a second.
+  const bool is_refused = detail::is_refusal(connected.error().detail);
+  refusals_ = is_refused ? std::min(refusals_ + 1, 6U) : 0;
+  const auto delay = std::min(settings_.probe_interval * (1U << refusals_), longest_refusal_delay);
+  next_probe_ = std::chrono::steady_clock::now() + jittered(delay);
+}
+
+void database::impl::on_lost(std::size_t channel, const error& why) {
+  disconnects_.add();
+  ready_.set(ready_.get() - 1);
+  connections_[channel].reset();
+  last_failure_ = why;
+  if (!is_closing_) notify();
+  deliver();
+}
+
+// ---- connecting ----
+
+asio::awaitable<result<void>> database::impl::connect_channel(std::size_t channel) {
+  error last = unavailable("no host is configured");
+  for (std::size_t i = 0; i < settings_.hosts.size() && !is_closing_; ++i) {
+    const std::size_t index = (preferred_host_ + i) % settings_.hosts.size();
+    const result<void> connected = co_await connect_channel_to(channel, settings_.hosts[index]);
+    if (connected.has_value()) {
+      preferred_host_ = index;
+      co_return connected;
+    }
+    last = connected.error();
+  }
+  co_return last;
+}
+
+asio::awaitable<result<void>> database::impl::connect_channel_to(std::size_t channel, const endpoint& where) {
+  const auto until = async::within(settings_.connect_timeout);
+  bool must_be_safe = false;
+  while (true) {
+    auto opened =
+        co_await detail::connect_session(context_, connecting_, settings_, where, settings_.database, until);
+    if (opened.has_error()) co_return opened.error();
+    const std::shared_ptr<detail::pg_session> session = std::move(*opened);
+    const auto facts = co_await detail::ask_server(*session, until);
+    if (facts.has_error()) {
+      error failure = facts.error();
+      failure.outcome = outcome::not_sent;
+      co_return failure;
+    }
+    if (facts->is_read_only) co_return unavailable("the server is read-only: not the primary");
+
+    detail::pooler_facts pooler;
+    const bool may_have_console =
+        settings_.mode == pooler_mode::automatic || settings_.mode == pooler_mode::pgbouncer_named;
+    if (!facts->is_direct && may_have_console) {
+      pooler = co_await detail::ask_console(context_, connecting_, settings_, where, until);
+    }
+    pooler_mode mode = detail::choose_mode(settings_.mode, *facts, pooler, catalogue_.size());
+    if (must_be_safe) mode = pooler_mode::pgbouncer_safe;
+
+    if (PQenterPipelineMode(session->get()) != 1) co_return unavailable("cannot enter pipeline mode");
+    const auto proof_until = std::min(until, async::within(proof_budget));
+    const bool is_proven = co_await detail::prove_mode(*session, mode, proof_until);
+    if (!is_proven) {
+      if (mode == pooler_mode::pgbouncer_safe || async::has_passed(until)) {
+        co_return unavailable("the connection mixes up answers or does not answer");
+      }
+      must_be_safe = true;
+      continue;
+    }
+
+    detail::pipeline_connection::hooks hooks;
+    hooks.on_progress = [this] { deliver(); };
+    hooks.on_lost = [this, channel](const error& why) { on_lost(channel, why); };
+    const auto connection =
+        std::make_shared<detail::pipeline_connection>(session, core_, channel, mode, std::move(hooks));
+    if (!co_await connection->prepare(catalogue_, until)) co_return unavailable("lost while preparing");
+    if (is_closing_) co_return unavailable("closing");
+
+    detail::channel_rules rules;
+    rules.batches_in_flight = mode == pooler_mode::pgbouncer_safe ? 1 : settings_.batches_in_flight;
+    rules.atomic_batches = !facts->is_citus;
+    learned_ = {mode, facts->version, rules.atomic_batches};
+    connections_[channel] = connection;
+    ready_.set(ready_.get() + 1);
+    core_.open(channel, rules);
+    connection->start();
+    schedule_flush();
+    co_return result<void>{};
+  }
+}
+
+asio::awaitable<result<std::shared_ptr<detail::pg_session>>> database::impl::open_lease(
+    async::deadline until) {
+  const auto self = shared_from_this();
+  error last = unavailable("no host is configured");
+  for (std::size_t i = 0; i < settings_.hosts.size(); ++i) {
+    const std::size_t index = (preferred_host_ + i) % settings_.hosts.size();
+    const auto attempt_until = std::min(until, async::within(settings_.connect_timeout));
+    auto opened = co_await detail::connect_session(context_, connecting_, settings_, settings_.hosts[index],
+                                                   settings_.database, attempt_until);
+    if (opened.has_error()) {
+      last = opened.error();
+      continue;
+    }
+    const auto facts = co_await detail::ask_server(**opened, attempt_until);
+    if (facts.has_value() && !facts->is_read_only) co_return std::move(*opened);
+    last = facts.has_error() ? facts.error() : unavailable("the server is read-only: not the primary");
+    last.outcome = outcome::not_sent;
+  }
+  co_return last;
+}
+
+}  // namespace pam::db

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "async/gate.hpp"
+#include "db/database.hpp"
+#include "db/detail/lease_pool.hpp"
+#include "db/detail/pipeline_connection.hpp"
+#include "db/detail/pipeline_core.hpp"
+#include "db/detail/pooler_probe.hpp"
+
+namespace pam::db {
+
+/// The facade's inside: callers' entries, the channels' connections and what keeps them connected.
+struct database::impl : std::enable_shared_from_this<database::impl> {
+  using handler = boost::asio::async_result<boost::asio::use_awaitable_t<>, void(result<rows>)>::handler_type;
+
+  /// One caller's statement. Recycled; its memory belongs to `entries_`.
+  struct call : detail::pipelined_entry {
+    std::optional<handler> reply;
+  };
+
+  impl(boost::asio::io_context& context, config settings, std::span<const statement* const> catalogue);
+  ~impl();
+
+  // Calls
+  void submit(handler reply, const statement& what, params values, call_options options);
+  void cancelled(call& item);
+  void refuse(handler reply, errc code, std::string_view detail);
+
+  // The turn of the event loop
+  void schedule_flush();
+  void flush();
+  void deliver();
+  void arm_timer();
+  void on_timer();
+  void recycle(call& item);
+
+  // Connections (database_connect.cpp)
+  void spawn_maintenance();
+  boost::asio::awaitable<void> maintain(std::shared_ptr<impl> self, std::size_t channel);
+  boost::asio::awaitable<void> wait_for_turn();
+  boost::asio::awaitable<result<void>> connect_channel(std::size_t channel);
+  boost::asio::awaitable<result<void>> connect_channel_to(std::size_t channel, const endpoint& where);
+  boost::asio::awaitable<result<std::shared_ptr<detail::pg_session>>> open_lease(async::deadline until);
+  boost::asio::awaitable<void> wait_change(detail::time_point until);
+  void notify();
+  void on_lost(std::size_t channel, const error& why);
+  void note_attempt(const result<void>& outcome);
+
+  boost::asio::io_context& context_;
+  const config settings_;
+  const std::span<const statement* const> catalogue_;
+
+  detail::pipeline_core core_;
+  std::vector<std::shared_ptr<detail::pipeline_connection>> connections_;
+  std::shared_ptr<detail::lease_pool> leases_;
+  async::gate gate_;
+  detail::stop_list connecting_;
+
+  std::deque<call> entries_;  ///< stable addresses; never shrinks below its high-water mark
+  std::vector<call*> free_;
+  detail::pipeline_core::effects effects_;
+  struct answered_call {
+    handler reply;
+    result<rows> value;
+  };
+  std::vector<answered_call> answered_;
+
+  boost::asio::steady_timer timer_;
+  std::optional<detail::time_point> armed_for_;
+  bool is_flush_scheduled_ = false;
+  bool is_started_ = false;
+  bool is_closing_ = false;
+
+  std::vector<boost::asio::steady_timer*> watchers_;  ///< whoever waits for a change of state
+  bool is_connecting_ = false;
+  detail::time_point next_probe_{};
+  unsigned refusals_ = 0;
+  std::size_t preferred_host_ = 0;
+  std::optional<error> last_failure_;
+  capabilities learned_;
+  detail::counter connects_, disconnects_, ready_;
+};
+
+}  // namespace pam::db

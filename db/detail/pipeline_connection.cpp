@@ -1,0 +1,281 @@
+#include "db/detail/pipeline_connection.hpp"
+
+#include <utility>
+
+#include "db/detail/bound_values.hpp"
+
+namespace pam::db::detail {
+
+namespace asio = boost::asio;
+
+namespace {
+
+error broken(std::string_view detail) {
+  error failure;
+  failure.code = errc::protocol;
+  failure.outcome = outcome::unknown;
+  failure.detail = detail;
+  return failure;
+}
+
+// A new epoch is a new text: a pooler's cache answers an equal text with the old, invalid plan.
+std::string text_of(const statement& what, std::uint32_t epoch) {
+  std::string text{what.sql};
+  if (epoch != 0) text.append(" /* plan ").append(std::to_string(epoch)).append(" */");
+  return text;
+}
+
+std::string name_of(const statement& what, std::uint32_t epoch) {
+  std::string name{what.name.view()};
+  if (epoch != 0) name.append("_").append(std::to_string(epoch));
+  return name;
+}
+
+}  // namespace
+
+pipeline_connection::pipeline_connection(std::shared_ptr<pg_session> session, pipeline_core& core,
+                                         pipeline_core::channel channel, pooler_mode mode, hooks to)
+    : session_(std::move(session)), core_(core), channel_(channel), mode_(mode), hooks_(std::move(to)) {}
+
+// ---- names ----
+
+bool pipeline_connection::send_parse(const statement& what, std::uint32_t epoch) {
+  names_[&what] = {name_state::asked, epoch};
+  expected_.push_back({&what, epoch});
+  const auto* const types = reinterpret_cast<const Oid*>(what.parameter_types.data());
+  static_assert(sizeof(Oid) == sizeof(pg_type));
+  const std::string text = text_of(what, epoch);
+  return PQsendPrepare(session_->get(), name_of(what, epoch).c_str(), text.c_str(),
+                       static_cast<int>(what.parameter_count), types) == 1 &&
+         PQpipelineSync(session_->get()) == 1;
+}
+
+asio::awaitable<bool> pipeline_connection::prepare(std::span<const statement* const> catalogue,
+                                                   async::deadline until) {
+  if (!has_names()) co_return true;
+  for (const statement* what : catalogue) {
+    if (!send_parse(*what, 0)) co_return false;
+  }
+  if (!co_await session_->flush(until)) co_return false;
+  while (!expected_.empty()) {
+    pg_session::answer got = co_await session_->next(until);
+    if (!got.is_alive) co_return false;
+    if (got.result && !take(std::move(got.result))) co_return false;
+  }
+  co_return true;
+}
+
+// A statement without a name on this connection has just succeeded: it gets one, under its own Sync
+// ahead of the next batch. Through a pooler a name is never parsed twice on a connection.
+void pipeline_connection::promote(const entry& item) {
+  if (item.was_sent_by_name || !has_names() || item.sent_epoch != item.traits->epoch) return;
+  prepared_name& known = names_[item.what];
+  const bool is_new = known.epoch != item.sent_epoch || known.state == name_state::unknown;
+  const bool may_ask_again = known.state == name_state::refused && mode_ == pooler_mode::direct;
+  if (!is_new && !may_ask_again) return;
+  known = {name_state::asked, item.sent_epoch};
+  to_parse_.emplace_back(item.what, item.sent_epoch);
+}
+
+// ---- sending ----
+
+bool pipeline_connection::send_entry(entry& item) {
+  const statement& what = *item.what;
+  item.sent_epoch = item.traits->epoch;
+  item.was_sent_by_name = false;
+  if (has_names()) {
+    const auto known = names_.find(&what);
+    item.was_sent_by_name = known != names_.end() && known->second.state == name_state::ready &&
+                            known->second.epoch == item.sent_epoch;
+  }
+  const bound_values bound{what, item.values};
+  PGconn* const connection = session_->get();
+  if (item.was_sent_by_name) {
+    const std::string later = item.sent_epoch == 0 ? std::string{} : name_of(what, item.sent_epoch);
+    return PQsendQueryPrepared(connection, later.empty() ? what.name.c_str() : later.c_str(), bound.count,
+                               bound.values.data(), bound.lengths.data(), bound.formats.data(), 1) == 1;
+  }
+  const std::string later = item.sent_epoch == 0 ? std::string{} : text_of(what, item.sent_epoch);
+  return PQsendQueryParams(connection, later.empty() ? what.sql.data() : later.c_str(), bound.count,
+                           bound.types.data(), bound.values.data(), bound.lengths.data(),
+                           bound.formats.data(), 1) == 1;
+}
+
+void pipeline_connection::send(std::span<entry* const> batch) {
+  for (const auto& [what, epoch] : std::exchange(to_parse_, {})) {
+    if (!send_parse(*what, epoch)) {
+      fail(connection_error(session_->get(), errc::connection, outcome::unknown));
+      return;
+    }
+  }
+  expected_.emplace_back();
+  for (entry* item : batch) {
+    if (!send_entry(*item)) {
+      fail(connection_error(session_->get(), errc::connection, outcome::unknown));
+      return;
+    }
+  }
+  if (PQpipelineSync(session_->get()) != 1) {
+    fail(connection_error(session_->get(), errc::connection, outcome::unknown));
+    return;
+  }
+  flush();
+}
+
+void pipeline_connection::flush() {
+  if (is_dead_ || is_writing_) return;
+  const int left = PQflush(session_->get());
+  if (left < 0) {
+    fail(connection_error(session_->get(), errc::connection, outcome::unknown));
+  } else if (left > 0) {
+    arm_write();
+  }
+}
+
+void pipeline_connection::arm_write() {
+  is_writing_ = true;
+  session_->watch().get().async_wait(fd_watch::descriptor::wait_write,
+                                     [self = shared_from_this()](const boost::system::error_code& failure) {
+                                       self->is_writing_ = false;
+                                       if (failure || self->is_dead_) return;
+                                       self->flush();
+                                     });
+}
+
+// ---- reading ----
+
+void pipeline_connection::start() {
+  is_started_ = true;
+  arm_read();
+}
+
+void pipeline_connection::arm_read() {
+  session_->watch().get().async_wait(fd_watch::descriptor::wait_read,
+                                     [self = shared_from_this()](const boost::system::error_code& failure) {
+                                       if (failure || self->is_dead_) return;
+                                       self->on_readable();
+                                     });
+}
+
+void pipeline_connection::on_readable() {
+  // What arrived together with the end of the stream is parsed before the connection counts as lost: a
+  // Sync in it makes the difference between committed and unknown.
+  const bool is_open = PQconsumeInput(session_->get()) == 1;
+  if (!drain()) return;
+  if (!is_open || PQstatus(session_->get()) != CONNECTION_OK) {
+    fail(connection_error(session_->get(), errc::connection, outcome::unknown));
+    return;
+  }
+  if (core_.has_moved(channel_)) {
+    error moved = broken("the server is no longer the primary");
+    moved.code = errc::connection;
+    fail(moved);
+    return;
+  }
+  arm_read();
+  hooks_.on_progress();
+}
+
+// Takes every result that is complete. PQisBusy comes first each time: PQgetResult would block.
+bool pipeline_connection::drain() {
+  int nulls = 0;
+  while (!expected_.empty() && PQisBusy(session_->get()) == 0) {
+    pg_result_ptr result{PQgetResult(session_->get())};
+    if (!result) {
+      // One ends each statement. More in a row mean that libpq waits for nothing any more.
+      if (PQstatus(session_->get()) != CONNECTION_OK) return true;
+      if (++nulls > 3) return fail(broken("results ended before the Sync"));
+      continue;
+    }
+    nulls = 0;
+    if (!take(std::move(result))) return false;
+  }
+  return true;
+}
+
+bool pipeline_connection::take(pg_result_ptr result) {
+  const expectation what = expected_.front();
+  if (what.parsed != nullptr) return take_of_parse(what, result.get());
+  return take_of_batch(std::move(result));
+}
+
+bool pipeline_connection::take_of_parse(const expectation& what, const PGresult* result) {
+  prepared_name& known = names_[what.parsed];
+  switch (PQresultStatus(result)) {
+    case PGRES_COMMAND_OK:
+      if (known.epoch == what.epoch) known.state = name_state::ready;
+      return true;
+    case PGRES_FATAL_ERROR:
+      if (ends_connection(result))
+        return fail(connection_error(session_->get(), errc::connection, outcome::unknown));
+      if (known.epoch == what.epoch) known.state = name_state::refused;
+      return true;
+    case PGRES_PIPELINE_SYNC:
+      expected_.pop_front();
+      return true;
+    default:
+      return fail(broken("unexpected answer to Parse"));
+  }
+}
+
+bool pipeline_connection::take_of_batch(pg_result_ptr result) {
+  switch (PQresultStatus(result.get())) {
+    case PGRES_TUPLES_OK:
+    case PGRES_COMMAND_OK:
+    case PGRES_EMPTY_QUERY: {
+      entry* const item = core_.answering(channel_);
+      if (item == nullptr) return fail(broken("a result nobody asked for"));
+      promote(*item);
+      if (!item->is_abandoned) static_cast<pipelined_entry*>(item)->answer = rows{result.release()};
+      return core_.executed(channel_) || fail(broken("a result after an error"));
+    }
+    case PGRES_FATAL_ERROR:
+      return take_failure(result.get());
+    case PGRES_PIPELINE_ABORTED:
+      return core_.aborted(channel_) || fail(broken("aborted without an error"));
+    case PGRES_PIPELINE_SYNC:
+      expected_.pop_front();
+      return core_.synced(channel_, std::chrono::steady_clock::now()) || fail(broken("a Sync too early"));
+    default:  // COPY among them, which a pipeline cannot survive
+      return fail(broken("unexpected kind of result"));
+  }
+}
+
+bool pipeline_connection::take_failure(const PGresult* result) {
+  error failure = error_of(result);
+  if (ends_connection(result)) {
+    failure.code = errc::connection;
+    failure.outcome = outcome::unknown;
+    return fail(failure);
+  }
+  const entry* const item = core_.answering(channel_);
+  if (item != nullptr && item->was_sent_by_name && failure.sqlstate == "26000") {
+    names_[item->what].state = name_state::refused;
+  }
+  return core_.rejected(channel_, std::move(failure)) || fail(broken("two errors under one Sync"));
+}
+
+// ---- the end ----
+
+bool pipeline_connection::fail(const error& why) {
+  if (is_dead_) return false;
+  const auto self = shared_from_this();
+  const error cause = why;  // `why` may live in what is torn down here
+  close();
+  if (!is_started_) return false;  // nobody knows of it yet
+  core_.lose(channel_, std::chrono::steady_clock::now());
+  hooks_.on_lost(cause);
+  return false;
+}
+
+void pipeline_connection::lose(const error& why) {
+  fail(why);
+}
+
+void pipeline_connection::close() {
+  is_dead_ = true;
+  expected_.clear();
+  session_->close();
+}
+
+}  // namespace pam::db::detail

@@ -1,0 +1,110 @@
+#include <utility>
+
+#include "db/database.hpp"
+#include "db/detail/database_impl.hpp"
+#include "db/detail/lease_pool.hpp"
+
+namespace pam::db {
+
+namespace asio = boost::asio;
+
+struct transaction::impl {
+  detail::lease connection;
+  async::deadline deadline;
+  bool is_open = true;
+};
+
+namespace {
+
+error over() {
+  error failure;
+  failure.code = errc::closed;
+  failure.outcome = outcome::not_sent;
+  failure.detail = "the transaction is over";
+  return failure;
+}
+
+// Until COMMIT was sent nothing of a transaction has taken effect, and the server rolls back what a lost
+// connection leaves.
+error before_commit(error failure) {
+  if (failure.code != errc::rejected) failure.outcome = outcome::not_sent;
+  return failure;
+}
+
+}  // namespace
+
+transaction::transaction(std::unique_ptr<impl> state) : impl_(std::move(state)) {}
+transaction::transaction(transaction&&) noexcept = default;
+transaction& transaction::operator=(transaction&&) noexcept = default;
+transaction::~transaction() = default;  // the lease rolls back what is still open
+
+asio::awaitable<result<transaction>> database::begin(tx_options options) {
+  const auto self = impl_;
+  const char* const text = options.is_read_only ? "BEGIN READ ONLY" : "BEGIN";
+  while (true) {
+    auto leased = co_await self->leases_->acquire(options.deadline);
+    if (leased.has_error()) co_return leased.error();
+    detail::lease connection = std::move(*leased);
+    auto begun = co_await connection->run_simple(text, options.deadline);
+    if (begun.has_error()) {
+      // A connection that died while idle says nothing about the next one.
+      const bool may_retry = begun.error().code == errc::connection && !async::has_passed(options.deadline);
+      if (may_retry && !self->is_closing_) continue;
+      co_return before_commit(begun.error());
+    }
+    if (PQresultStatus(begun->get()) != PGRES_COMMAND_OK) co_return detail::error_of(begun->get());
+    auto state = std::make_unique<transaction::impl>();
+    state->connection = std::move(connection);
+    state->deadline = options.deadline;
+    co_return transaction{std::move(state)};
+  }
+}
+
+asio::awaitable<result<rows>> transaction::execute(const statement& what, params values) {
+  if (!impl_ || !impl_->is_open) co_return over();
+  if (values.size() != what.parameter_count) {
+    error failure = over();
+    failure.code = errc::protocol;
+    failure.detail = "number of parameters differs from the statement's";
+    co_return failure;
+  }
+  auto got = co_await impl_->connection->run(what, values, impl_->deadline);
+  if (got.has_error()) {
+    impl_->is_open = false;
+    co_return before_commit(got.error());
+  }
+  if (PQresultStatus(got->get()) == PGRES_FATAL_ERROR) co_return detail::error_of(got->get());
+  co_return rows{got->release()};
+}
+
+asio::awaitable<result<void>> transaction::commit() {
+  if (!impl_ || !impl_->is_open) co_return over();
+  impl_->is_open = false;
+  auto done = co_await impl_->connection->run_simple("COMMIT", impl_->deadline);
+  if (done.has_error()) co_return done.error();
+  if (PQresultStatus(done->get()) == PGRES_FATAL_ERROR) {
+    error failure = detail::error_of(done->get());
+    if (detail::ends_connection(done->get())) failure.outcome = outcome::unknown;
+    co_return failure;
+  }
+  const bool was_committed = std::string_view{PQcmdStatus(done->get())} == "COMMIT";
+  impl_->connection.give_back();
+  if (was_committed) co_return result<void>{};
+  // COMMIT of a transaction in which a statement failed is a ROLLBACK that reports success.
+  error failure;
+  failure.code = errc::rejected;
+  failure.outcome = outcome::executed;
+  failure.sqlstate = "25P02";
+  failure.detail = "a statement of the transaction had failed; rolled back";
+  co_return failure;
+}
+
+asio::awaitable<void> transaction::rollback() {
+  if (!impl_ || !impl_->is_open) co_return;
+  impl_->is_open = false;
+  const auto done = co_await impl_->connection->run_simple("ROLLBACK", impl_->deadline);
+  static_cast<void>(done);  // a connection that cannot even roll back is closed by the pool
+  impl_->connection.give_back();
+}
+
+}  // namespace pam::db
