@@ -5,6 +5,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include <array>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -46,10 +47,10 @@ class pool_job : public detail::job {
       : password_(std::move(password)), facts_(std::move(facts)), caller_(std::move(caller)) {}
 
   void run() final {
-    Result outcome = compute(password_, *facts_);
-    password_ = secret{};  // the job may live on in the caller's cancellation slot
-    caller_->complete(std::move(outcome));
+    outcome_.emplace(compute(password_, *facts_));
+    password_ = secret{};  // it has done its part; the job itself may live a little longer
   }
+  void deliver() final { caller_->complete(std::move(*outcome_)); }
   void refuse(errc why) final {
     password_ = secret{};
     caller_->complete(refusal(why));
@@ -61,6 +62,7 @@ class pool_job : public detail::job {
   virtual Result compute(const secret& password, const pool_facts& facts) = 0;
 
   secret password_;
+  std::optional<Result> outcome_;
   std::shared_ptr<const pool_facts> facts_;
   std::shared_ptr<detail::caller<Result>> caller_;
 };

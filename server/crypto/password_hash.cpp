@@ -5,6 +5,7 @@
 #include <charconv>
 #include <optional>
 
+#include "server/crypto/detail/base64url.hpp"
 #include "server/crypto/detail/sodium.hpp"
 
 namespace pam::crypto {
@@ -24,7 +25,7 @@ error bad_hash(std::string_view why) {
 }
 
 constexpr std::size_t salt_bytes = crypto_pwhash_SALTBYTES;
-constexpr std::size_t max_field_bytes = 128;  ///< salt or tag; libsodium and PHC use 16 and 32
+constexpr std::size_t max_field_bytes = 128;  ///< salt or tag; everybody uses 16 or 32
 
 /// The fields of `$argon2id$v=19$m=19456,t=2,p=1$<salt>$<tag>`.
 struct argon2_fields {
@@ -45,17 +46,6 @@ bool take_number(std::string_view& rest, std::string_view label, std::uint32_t& 
   return true;
 }
 
-/// Standard base64 without padding (the PHC string format's B64), canonical only.
-std::optional<std::string> from_base64(std::string_view text) {
-  std::array<unsigned char, max_field_bytes> octets = {};
-  std::size_t length = 0;
-  if (sodium_base642bin(octets.data(), octets.size(), text.data(), text.size(), nullptr, &length, nullptr,
-                        sodium_base64_VARIANT_ORIGINAL_NO_PADDING) != 0) {
-    return std::nullopt;
-  }
-  return std::string{reinterpret_cast<const char*>(octets.data()), length};
-}
-
 std::optional<argon2_fields> read_argon2(std::string_view rest) {
   argon2_fields fields;
   std::uint32_t version = 0;
@@ -67,10 +57,11 @@ std::optional<argon2_fields> read_argon2(std::string_view rest) {
   rest.remove_prefix(1);
   const auto middle = rest.find('$');
   if (middle == std::string_view::npos) return std::nullopt;
-  auto salt = from_base64(rest.substr(0, middle));
-  auto tag = from_base64(rest.substr(middle + 1));
+  auto salt = detail::from_base64(rest.substr(0, middle));
+  auto tag = detail::from_base64(rest.substr(middle + 1));
   // Lower bounds of RFC 9106 section 3.1; a tag below 16 bytes would match by chance.
-  if (!salt || salt->size() < 8 || !tag || tag->size() < 16 || fields.passes == 0 || fields.lanes == 0 ||
+  if (!salt || salt->size() < 8 || !tag || tag->size() < 16 || salt->size() > max_field_bytes ||
+      tag->size() > max_field_bytes || fields.passes == 0 || fields.lanes == 0 ||
       fields.memory_kib < 8 * std::uint64_t{fields.lanes}) {
     return std::nullopt;
   }

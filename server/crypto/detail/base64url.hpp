@@ -16,7 +16,9 @@ namespace pam::crypto::detail {
 [[nodiscard]] std::string to_base64url(std::span<const std::byte> bytes);
 [[nodiscard]] std::string to_base64url(std::string_view bytes);
 [[nodiscard]] std::optional<std::string> from_base64url(std::string_view text);
-/// The same for key material: what it allocates is wiped.
+/// The same rules for the alphabet of RFC 4648 section 4, still without padding: PHC strings.
+[[nodiscard]] std::optional<std::string> from_base64(std::string_view text);
+/// base64url for key material: what it allocates is wiped.
 [[nodiscard]] std::optional<secret> secret_from_base64url(std::string_view text);
 
 }  // namespace pam::crypto::detail

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <iterator>
 
 namespace pam::crypto::detail {
 
@@ -131,7 +130,11 @@ void job_pool::run_one(job& next) {
   counters_.busy_microseconds.fetch_add(microseconds_between(began, clock::now()), std::memory_order_relaxed);
   counters_.finished.fetch_add(1, std::memory_order_relaxed);
   counters_.running.fetch_sub(1, std::memory_order_relaxed);
-  if (has_failed) next.refuse(errc::failure);
+  if (has_failed) {
+    next.refuse(errc::failure);
+  } else {
+    next.deliver();
+  }
 }
 
 void job_pool::watch() {
@@ -152,10 +155,10 @@ void job_pool::watch() {
 }
 
 job_pool::queue job_pool::take_expired(clock::time_point now) {
-  const auto late =
-      std::ranges::stable_partition(waiting_, [now](const auto& each) { return each->expiry_ > now; });
-  queue expired{std::make_move_iterator(late.begin()), std::make_move_iterator(late.end())};
-  waiting_.erase(late.begin(), late.end());
+  queue expired;
+  queue kept;
+  for (auto& each : waiting_) (each->expiry_ > now ? kept : expired).push_back(std::move(each));
+  waiting_.swap(kept);
   counters_.refused_deadline.fetch_add(expired.size(), std::memory_order_relaxed);
   counters_.queued.store(waiting_.size(), std::memory_order_relaxed);
   return expired;

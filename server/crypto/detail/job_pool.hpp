@@ -16,13 +16,15 @@
 
 namespace pam::crypto::detail {
 
-/// One piece of blocking work. Exactly one of run() and refuse() is called, once, unless the job is
-/// withdrawn before either.
+/// One piece of blocking work. Either run() and then deliver() are called, or refuse(), or none of them
+/// when the job is withdrawn first.
 class job {
  public:
   virtual ~job() = default;
-  /// Does the work, on a pool thread.
+  /// Does the work, on a pool thread, and keeps its result.
   virtual void run() = 0;
+  /// Hands the result over; the counters know of the job by then.
+  virtual void deliver() = 0;
   /// Says why it will not run: queue_full, deadline, closed; failure when run() threw.
   virtual void refuse(errc why) = 0;
 

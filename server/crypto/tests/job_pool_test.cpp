@@ -1,0 +1,239 @@
+#include "server/crypto/detail/job_pool.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <future>
+#include <optional>
+
+namespace pam::crypto::detail {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// How a job ended: its turn, or why not.
+struct outcome {
+  bool has_run = false;
+  errc refusal{};
+};
+
+/// Runs until it is let go, and tells what became of it.
+class held_job : public job {
+ public:
+  explicit held_job(bool is_held = true) : is_held_(is_held) {}
+
+  void run() override {
+    started_.set_value();
+    if (is_held_) released_.get_future().wait();
+    if (should_throw) throw std::bad_alloc{};
+  }
+  void deliver() override { ended_.set_value({.has_run = true}); }
+  void refuse(errc why) override { ended_.set_value({.refusal = why}); }
+
+  void await_start() { started_.get_future().wait(); }
+  void release() { released_.set_value(); }
+  outcome await_end() { return ended_.get_future().get(); }
+
+  bool should_throw = false;
+
+ private:
+  bool is_held_;
+  std::promise<void> started_;
+  std::promise<void> released_;
+  std::promise<outcome> ended_;
+};
+
+auto held() {
+  return std::make_shared<held_job>(true);
+}
+auto quick() {
+  return std::make_shared<held_job>(false);
+}
+async::deadline late() {
+  return async::within(1h);
+}
+
+TEST(job_pool, runs_what_it_is_given) {
+  job_pool pool({.threads = 2});
+  const auto work = quick();
+
+  pool.submit(work, late());
+
+  EXPECT_TRUE(work->await_end().has_run);
+}
+
+TEST(job_pool, a_full_queue_refuses_at_once) {
+  job_pool pool({.threads = 1, .queue_limit = 2, .max_wait = 1h});
+  const auto running = held();
+  pool.submit(running, late());
+  running->await_start();
+  const auto first = quick();
+  const auto second = quick();
+  const auto third = quick();
+  pool.submit(first, late());
+  pool.submit(second, late());
+
+  pool.submit(third, late());
+
+  EXPECT_EQ(third->await_end().refusal, errc::queue_full);
+  EXPECT_EQ(pool.stats().refused_queue_full, 1U);
+  EXPECT_EQ(pool.stats().queued, 2U);
+  EXPECT_EQ(pool.stats().running, 1U);
+  running->release();
+  EXPECT_TRUE(first->await_end().has_run);
+  EXPECT_TRUE(second->await_end().has_run);
+}
+
+TEST(job_pool, a_waiting_job_hears_of_its_deadline_while_every_thread_is_busy) {
+  job_pool pool({.threads = 1, .queue_limit = 9, .max_wait = 1h});
+  const auto running = held();
+  pool.submit(running, late());
+  running->await_start();
+  const auto waiting = quick();
+  pool.submit(waiting, async::within(20ms));
+
+  // Nobody lets the running job go before this answer: only the clock can give it.
+  EXPECT_EQ(waiting->await_end().refusal, errc::deadline);
+  EXPECT_EQ(pool.stats().refused_deadline, 1U);
+  EXPECT_EQ(pool.stats().queued, 0U);
+  running->release();
+  EXPECT_TRUE(running->await_end().has_run);
+}
+
+TEST(job_pool, max_wait_ends_a_wait_before_a_later_deadline) {
+  job_pool pool({.threads = 1, .queue_limit = 9, .max_wait = 20ms});
+  const auto running = held();
+  pool.submit(running, late());
+  running->await_start();
+  const auto waiting = quick();
+  pool.submit(waiting, late());
+
+  EXPECT_EQ(waiting->await_end().refusal, errc::deadline);
+  running->release();
+}
+
+TEST(job_pool, an_earlier_deadline_behind_a_later_one_is_kept) {
+  job_pool pool({.threads = 1, .queue_limit = 9, .max_wait = 1h});
+  const auto running = held();
+  pool.submit(running, late());
+  running->await_start();
+  const auto patient = quick();
+  const auto hasty = quick();
+  pool.submit(patient, late());
+  pool.submit(hasty, async::within(20ms));
+
+  EXPECT_EQ(hasty->await_end().refusal, errc::deadline);
+  running->release();
+  EXPECT_TRUE(patient->await_end().has_run);
+}
+
+TEST(job_pool, a_deadline_in_the_past_is_refused_even_when_a_thread_is_free) {
+  job_pool pool({.threads = 1});
+  const auto work = quick();
+
+  pool.submit(work, async::within(-1ms));
+
+  EXPECT_EQ(work->await_end().refusal, errc::deadline);
+}
+
+TEST(job_pool, a_withdrawn_job_neither_runs_nor_is_refused) {
+  job_pool pool({.threads = 1, .queue_limit = 1, .max_wait = 1h});
+  const auto running = held();
+  pool.submit(running, late());
+  running->await_start();
+  const auto gone = quick();
+  pool.submit(gone, late());
+
+  EXPECT_TRUE(pool.withdraw(*gone));
+
+  const auto next = quick();  // there is room again
+  pool.submit(next, late());
+  running->release();
+  EXPECT_TRUE(next->await_end().has_run);
+  EXPECT_FALSE(pool.withdraw(*gone));
+  EXPECT_EQ(gone.use_count(), 1);
+}
+
+TEST(job_pool, close_fails_the_queue_and_finishes_what_runs) {
+  job_pool pool({.threads = 1, .queue_limit = 9, .max_wait = 1h});
+  const auto running = held();
+  pool.submit(running, late());
+  running->await_start();
+  const auto waiting = quick();
+  pool.submit(waiting, late());
+  std::thread closer{[&pool] { pool.close(); }};
+
+  EXPECT_EQ(waiting->await_end().refusal, errc::closed);
+  running->release();
+  EXPECT_TRUE(running->await_end().has_run);
+  closer.join();
+
+  const auto after = quick();
+  pool.submit(after, late());
+  EXPECT_EQ(after->await_end().refusal, errc::closed);
+  pool.close();
+}
+
+TEST(job_pool, a_job_that_throws_is_told_and_the_thread_lives_on) {
+  job_pool pool({.threads = 1});
+  const auto bad = quick();
+  bad->should_throw = true;
+  pool.submit(bad, late());
+  EXPECT_EQ(bad->await_end().refusal, errc::failure);
+
+  const auto good = quick();
+  pool.submit(good, late());
+  EXPECT_TRUE(good->await_end().has_run);
+}
+
+TEST(job_pool, its_threads_have_the_asked_priority_and_the_caller_keeps_its_own) {
+  class priority_job : public job {
+   public:
+    void run() override { found = ::getpriority(PRIO_PROCESS, static_cast<id_t>(::gettid())); }
+    void deliver() override { told.set_value(found); }
+    void refuse(errc) override {}
+    int found = 0;
+    std::promise<int> told;
+  };
+  const int ours = ::getpriority(PRIO_PROCESS, 0);
+  const int wanted = std::min(ours + 3, 19);
+  job_pool pool({.threads = 1, .nice = wanted});
+  const auto work = std::make_shared<priority_job>();
+
+  pool.submit(work, late());
+
+  EXPECT_EQ(work->told.get_future().get(), wanted);
+  EXPECT_EQ(::getpriority(PRIO_PROCESS, 0), ours);
+}
+
+TEST(job_pool, every_job_of_many_threads_ends_exactly_once) {
+  job_pool pool({.threads = 3, .queue_limit = 50, .max_wait = 1h});
+  std::atomic<int> ran{0};
+  std::atomic<int> refused{0};
+  class counted_job : public job {
+   public:
+    counted_job(std::atomic<int>& ran, std::atomic<int>& refused) : ran_(ran), refused_(refused) {}
+    void run() override {}
+    void deliver() override { ++ran_; }
+    void refuse(errc) override { ++refused_; }
+
+   private:
+    std::atomic<int>& ran_;
+    std::atomic<int>& refused_;
+  };
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 4; ++i) {
+    callers.emplace_back([&] {
+      for (int n = 0; n < 500; ++n) pool.submit(std::make_shared<counted_job>(ran, refused), late());
+    });
+  }
+  for (auto& each : callers) each.join();
+  pool.close();
+
+  EXPECT_EQ(ran + refused, 2'000);
+  EXPECT_EQ(pool.stats().finished, static_cast<std::uint64_t>(ran));
+}
+
+}  // namespace
+}  // namespace pam::crypto::detail
