@@ -6,7 +6,7 @@ folder="${1:-/var/lib/pam-auth}"
 umask 077
 
 if [ ! -s "$folder/keys.json" ]; then
-  pam-auth keys generate --out "$folder/keys.json"
+  pam-auth keys generate "$folder/keys.json"
 fi
 if [ ! -s "$folder/server.crt" ]; then
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 365 -subj /CN=localhost \
