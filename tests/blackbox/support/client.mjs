@@ -7,7 +7,7 @@ import https from 'node:https';
 const agents = new Map();
 
 function agentOf(server) {
-  if (!agents.has(server)) agents.set(server, new https.Agent({ keepAlive: true, ca: server.ca }));
+  if (!agents.has(server)) agents.set(server, new https.Agent({ keepAlive: true, ca: server.ca, servername: 'localhost' }));
   return agents.get(server);
 }
 

@@ -77,7 +77,8 @@ export async function startServer({ data, env = {}, port = 0 } = {}) {
 
   return {
     ...ready,
-    host: 'localhost',
+    // By address: older Node tries only the first address of a name, which may be ::1.
+    host: '127.0.0.1',
     ca: readFileSync(ready.certificate),
     output: process_.output,
     exited: process_.exited,
