@@ -65,7 +65,7 @@ method to_method(std::string_view text) {
 
 /// `HTTP/` and a version that is none of ours: well-formed, hence 505 and not 400.
 bool is_other_version(std::string_view head) {
-  const std::string_view line = head.substr(0, head.find('\r'));
+  const std::string_view line = head.substr(0, head.find("\r\n"));
   if (line.size() < 9) return false;
   const std::string_view version = line.substr(line.size() - 9);
   const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };

@@ -1,1 +1,233 @@
+// The server under TLS: versions, protocols, tickets, certificates.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+
+#include "server/net/http_server.hpp"
+#include "server/net/tests/server_fixture.hpp"
+#include "server/net/tests/test_certificate.hpp"
+#include "server/net/tls.hpp"
+
+namespace pam::net::test {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct session_free {
+  void operator()(SSL_SESSION* session) const { SSL_SESSION_free(session); }
+};
+using session_pointer = std::unique_ptr<SSL_SESSION, session_free>;
+
+class tls_server : public ::testing::Test {
+ protected:
+  tls_context load(const std::string& name, const std::string& secret_file = {}) {
+    tls_config settings = make_certificate(folder, name, name);
+    settings.ticket_secret_file = secret_file;
+    return tls_context::load(settings).value();
+  }
+
+  /// One request over a new connection, and the ticket that came with it.
+  session_pointer session_of(const running_server& server, int version) {
+    client peer(server.port(), tls_wishes{.least_version = version, .most_version = version});
+    EXPECT_EQ(peer.get("/hello").status, 200u);
+    return session_pointer(SSL_get1_session(peer.ssl()));
+  }
+
+  temporary_folder folder;
+};
+
+TEST_F(tls_server, tls_12_and_13_are_spoken) {
+  const tls_context context = load("a");
+  running_server server({}, &context);
+  client modern(server.port(), tls_wishes{.least_version = TLS1_3_VERSION});
+  client older(server.port(), tls_wishes{.most_version = TLS1_2_VERSION});
+
+  EXPECT_EQ(modern.get("/hello").body, "hello /hello");
+  EXPECT_EQ(older.get("/hello").body, "hello /hello");
+  EXPECT_EQ(SSL_version(modern.ssl()), TLS1_3_VERSION);
+  EXPECT_EQ(SSL_version(older.ssl()), TLS1_2_VERSION);
+  EXPECT_EQ(server.stats().handshakes, 2u);
+}
+
+TEST_F(tls_server, tls_11_is_refused) {
+  const tls_context context = load("a");
+  running_server server({}, &context);
+
+  client old(server.port(), tls_wishes{.least_version = TLS1_1_VERSION, .most_version = TLS1_1_VERSION});
+
+  EXPECT_FALSE(old.is_established());
+  EXPECT_TRUE(eventually([&] { return server.stats().handshakes_failed == 1; }));
+}
+
+TEST_F(tls_server, tls_12_uses_ephemeral_keys_and_authenticated_encryption) {
+  const tls_context context = load("a");
+  running_server server({}, &context);
+  client older(server.port(), tls_wishes{.most_version = TLS1_2_VERSION});
+
+  const std::string cipher = SSL_get_cipher_name(older.ssl());
+
+  EXPECT_THAT(cipher, HasSubstr("ECDHE"));
+  EXPECT_TRUE(cipher.find("GCM") != std::string::npos || cipher.find("POLY1305") != std::string::npos);
+}
+
+TEST_F(tls_server, http_11_is_chosen_among_offered_protocols) {
+  const tls_context context = load("a");
+  running_server server({}, &context);
+  client peer(server.port(), tls_wishes{.alpn = "\x02h2\x08http/1.1"});
+
+  const unsigned char* chosen = nullptr;
+  unsigned length = 0;
+  SSL_get0_alpn_selected(peer.ssl(), &chosen, &length);
+
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(chosen), length), "http/1.1");
+}
+
+TEST_F(tls_server, a_client_without_a_common_protocol_is_refused) {
+  const tls_context context = load("a");
+  running_server server({}, &context);
+
+  client peer(server.port(), tls_wishes{.alpn = "\x02h2"});
+
+  EXPECT_FALSE(peer.is_established());
+}
+
+TEST_F(tls_server, answers_ask_for_strict_transport_security) {
+  const tls_context context = load("a");
+  running_server server({}, &context);
+  client peer(server.port(), tls_wishes{});
+
+  EXPECT_EQ(peer.get("/hello").header("Strict-Transport-Security"), "max-age=31536000");
+}
+
+TEST_F(tls_server, two_requests_in_one_record_are_both_answered) {
+  const tls_context context = load("a");
+  running_server server({}, &context);
+  client peer(server.port(), tls_wishes{});
+
+  peer.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+
+  EXPECT_EQ(peer.read_answer().body, "hello /1");
+  EXPECT_EQ(peer.read_answer().body, "hello /2");
+}
+
+TEST_F(tls_server, requests_in_several_records_that_arrive_together_are_all_answered) {
+  const tls_context context = load("a");
+  running_server server({}, &context);
+  client peer(server.port(), tls_wishes{});
+  peer.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+  server.await_waiting();
+
+  // Both wait in the socket; read-ahead takes them together while the first is answered.
+  peer.send("GET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+  peer.send("GET /3 HTTP/1.1\r\nHost: a\r\n\r\n");
+  server.release();
+
+  EXPECT_EQ(peer.read_answer().body, "waited");
+  EXPECT_EQ(peer.read_answer().body, "hello /2");
+  EXPECT_EQ(peer.read_answer().body, "hello /3");
+}
+
+TEST_F(tls_server, a_large_body_and_a_large_answer_pass) {
+  const tls_context context = load("a");
+  running_server server({}, &context);
+  client peer(server.port(), tls_wishes{});
+  const std::string body(60'000, 'x');
+
+  peer.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n" + body);
+
+  EXPECT_EQ(peer.read_answer().body, body);
+  EXPECT_EQ(peer.get("/big").body, std::string(1024 * 1024, 'b'));
+}
+
+TEST_F(tls_server, the_end_of_a_connection_is_announced) {
+  const tls_context context = load("a");
+  running_server server({}, &context);
+  client peer(server.port(), tls_wishes{});
+
+  peer.get("/close");
+  char byte = 0;
+  const int got = SSL_read(peer.ssl(), &byte, 1);
+
+  EXPECT_EQ(SSL_get_error(peer.ssl(), got), SSL_ERROR_ZERO_RETURN) << "a cut would look like truncation";
+}
+
+TEST_F(tls_server, a_ticket_of_one_process_is_accepted_by_another_with_the_same_secret) {
+  const std::string secret = folder.write("secret", std::string(32, 's'));
+  const tls_context first = load("a", secret);
+  const tls_context second = load("b", secret);
+  running_server one({}, &first);
+  running_server two({}, &second);
+
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    const session_pointer session = session_of(one, version);
+    client returning(two.port(),
+                     tls_wishes{.least_version = version, .most_version = version, .session = session.get()});
+
+    EXPECT_EQ(SSL_session_reused(returning.ssl()), 1) << version;
+    EXPECT_EQ(returning.get("/hello").status, 200u);
+  }
+}
+
+TEST_F(tls_server, a_ticket_made_with_another_secret_leads_to_a_full_handshake) {
+  const tls_context first = load("a", folder.write("one", std::string(32, '1')));
+  const tls_context second = load("b", folder.write("two", std::string(32, '2')));
+  running_server one({}, &first);
+  running_server two({}, &second);
+  const session_pointer session = session_of(one, TLS1_3_VERSION);
+
+  client returning(two.port(), tls_wishes{.session = session.get()});
+
+  EXPECT_TRUE(returning.is_established());
+  EXPECT_EQ(SSL_session_reused(returning.ssl()), 0);
+}
+
+TEST_F(tls_server, without_a_secret_file_tickets_work_within_the_process) {
+  const tls_context context = load("a");
+  running_server server({}, &context);
+  const session_pointer session = session_of(server, TLS1_3_VERSION);
+
+  client returning(server.port(), tls_wishes{.session = session.get()});
+
+  EXPECT_EQ(SSL_session_reused(returning.ssl()), 1);
+}
+
+TEST_F(tls_server, a_new_certificate_serves_new_connections_and_old_ones_go_on) {
+  const tls_context first = load("first");
+  const tls_context second = load("second");
+  running_server server({}, &first);
+  client old(server.port(), tls_wishes{});
+  old.get("/hello");
+
+  server.on_shard([&] { server.server().use(&second); });
+  client fresh(server.port(), tls_wishes{});
+
+  EXPECT_EQ(old.peer_name(), "first");
+  EXPECT_EQ(fresh.peer_name(), "second");
+  EXPECT_EQ(old.get("/again").status, 200u);
+}
+
+TEST_F(tls_server, renegotiation_is_refused) {
+  const tls_context context = load("a");
+  running_server server({}, &context);
+  client older(server.port(), tls_wishes{.most_version = TLS1_2_VERSION});
+
+  SSL_renegotiate(older.ssl());
+
+  EXPECT_NE(SSL_do_handshake(older.ssl()), 1);
+}
+
+TEST_F(tls_server, plaintext_on_the_tls_port_is_closed) {
+  const tls_context context = load("a");
+  running_server server({}, &context);
+  client peer(server.port());
+
+  peer.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+
+  EXPECT_TRUE(peer.is_closed_by_server());
+  EXPECT_EQ(server.stats().handshakes_failed, 1u);
+}
+
+}  // namespace
+}  // namespace pam::net::test

@@ -1,1 +1,114 @@
+#include "server/net/detail/response_writer.hpp"
+
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "server/net/detail/request_id.hpp"
+
+namespace pam::net::detail {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+std::string written(const request_context& request, bool keeps_alive = true,
+                    std::chrono::milliseconds keep_alive = 75s) {
+  response_writer writer(keep_alive);
+  std::string text;
+  writer.write(request, keeps_alive, std::chrono::system_clock::time_point(784111777s), text);
+  return text;
+}
+
+TEST(response_writer, dates_have_the_form_of_rfc_9110) {
+  const auto date = [](std::time_t at) {
+    const auto text = format_http_date(at);
+    return std::string(text.data(), text.size());
+  };
+
+  EXPECT_EQ(date(784111777), "Sun, 06 Nov 1994 08:49:37 GMT");
+  EXPECT_EQ(date(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+  EXPECT_EQ(date(1709210096), "Thu, 29 Feb 2024 12:34:56 GMT");
+}
+
+TEST(response_writer, an_answer_is_complete) {
+  request_context request;
+  request.request_id.fill('A');
+  request.is_tls = true;
+  request.out.status = 201;
+  request.out.body = "{}";
+  request.out.set("Retry-After", "3");
+
+  EXPECT_EQ(written(request),
+            "HTTP/1.1 201 Created\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+            "Content-Type: application/json; charset=utf-8\r\nContent-Length: 2\r\n"
+            "Connection: keep-alive\r\nKeep-Alive: timeout=75\r\nX-Request-Id: AAAAAAAAAAAAAAAAAAAAAAAAAA\r\n"
+            "X-Content-Type-Options: nosniff\r\nStrict-Transport-Security: max-age=31536000\r\n"
+            "Cache-Control: no-store\r\nRetry-After: 3\r\n\r\n{}");
+}
+
+TEST(response_writer, a_header_value_cannot_begin_another_header) {
+  request_context request;
+  request.out.set("Location", "/x\r\nSet-Cookie: a=b");
+
+  EXPECT_THAT(written(request), HasSubstr("Location: /x  Set-Cookie: a=b\r\n"));
+}
+
+TEST(response_writer, an_empty_answer_has_a_length_and_no_type) {
+  const std::string text = written({});
+
+  EXPECT_THAT(text, HasSubstr("Content-Length: 0\r\n"));
+  EXPECT_THAT(text, Not(HasSubstr("Content-Type:")));
+}
+
+TEST(response_writer, not_modified_and_no_content_have_neither_length_nor_body) {
+  for (const unsigned status : {204u, 304u}) {
+    request_context request;
+    request.out.status = status;
+    request.out.body = "dropped";
+
+    EXPECT_THAT(written(request), Not(HasSubstr("Content-Length"))) << status;
+    EXPECT_THAT(written(request), EndsWith("\r\n\r\n")) << status;
+  }
+}
+
+TEST(response_writer, cache_control_is_left_to_the_handler_when_asked) {
+  request_context request;
+  request.out.no_store = false;
+  request.out.set("Cache-Control", "public, max-age=600");
+
+  EXPECT_THAT(written(request), Not(HasSubstr("no-store")));
+}
+
+TEST(response_writer, a_promise_below_a_second_is_not_announced) {
+  EXPECT_THAT(written({}, true, 900ms), Not(HasSubstr("timeout=")));
+  EXPECT_THAT(written({}, false), HasSubstr("Connection: close\r\n"));
+}
+
+TEST(request_id, time_and_randomness_are_encoded_in_order) {
+  const auto text = [](std::uint64_t time, std::uint8_t byte) {
+    std::array<std::uint8_t, 10> random{};
+    random.fill(byte);
+    const auto id = encode_request_id(time, random);
+    return std::string(id.data(), id.size());
+  };
+
+  EXPECT_EQ(text(0, 0), std::string(26, '0'));
+  EXPECT_EQ(text(1469918176385, 0), "01ARYZ6S41" + std::string(16, '0'));
+  EXPECT_EQ(text(0, 0xff), std::string(10, '0') + std::string(16, 'Z'));
+  EXPECT_LT(text(1, 0xff), text(2, 0));
+}
+
+TEST(request_id, ids_of_one_millisecond_differ) {
+  request_ids ids;
+  const std::chrono::system_clock::time_point now{};
+  std::vector<std::array<char, 26>> made(1000);
+  for (auto& id : made) id = ids.next(now);
+  std::sort(made.begin(), made.end());
+
+  EXPECT_EQ(std::adjacent_find(made.begin(), made.end()), made.end());
+}
+
+}  // namespace
+}  // namespace pam::net::detail

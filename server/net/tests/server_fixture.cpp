@@ -115,17 +115,20 @@ std::string answer::header(std::string_view name) const {
   return head.substr(begin, head.find("\r\n", begin) - begin);
 }
 
-client::client(std::uint16_t port, int receive_buffer, const char* source) {
+void client::prepare(int receive_buffer) {
   ::signal(SIGPIPE, SIG_IGN);
-  fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd_ < 0) fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (receive_buffer > 0) ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof(receive_buffer));
   const timeval limit{.tv_sec = 10, .tv_usec = 0};
   ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
   ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+}
+
+void client::connect(std::uint16_t port) {
   sockaddr_in to{};
   to.sin_family = AF_INET;
   to.sin_port = htons(port);
-  ::inet_pton(AF_INET, source != nullptr ? source : "127.0.0.1", &to.sin_addr);
+  ::inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);
   if (::connect(fd_, reinterpret_cast<const sockaddr*>(&to), sizeof(to)) != 0) {
     ::close(fd_);
     fd_ = -1;
@@ -150,6 +153,8 @@ client::client(std::uint16_t port, const tls_wishes& wishes) : client(port) {
 }
 
 client::~client() {
+  // Without this OpenSSL calls the session bad and does not offer its ticket again.
+  if (is_established_) SSL_shutdown(ssl_);
   SSL_free(ssl_);
   SSL_CTX_free(context_);
   if (fd_ >= 0) ::close(fd_);

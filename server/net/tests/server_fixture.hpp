@@ -110,14 +110,20 @@ struct answer {
 struct tls_wishes {
   int least_version = 0;
   int most_version = 0;
-  std::string alpn;  ///< wire format; empty: none
+  std::string alpn = {};  ///< wire format; empty: none
   SSL_SESSION* session = nullptr;
 };
 
 /// A blocking client that sees bytes. Reads give up after ten seconds, so that a failing test ends.
 class client {
  public:
-  explicit client(std::uint16_t port, int receive_buffer = 0, const char* source = nullptr);
+  explicit client(std::uint16_t port, int receive_buffer = 0) : client() {
+    prepare(receive_buffer);
+    connect(port);
+  }
+  /// Not connected yet, but with its descriptor.
+  client() { prepare(0); }
+  void connect(std::uint16_t port);
   /// With TLS; check `is_established()`.
   client(std::uint16_t port, const tls_wishes& wishes);
   ~client();
@@ -142,6 +148,7 @@ class client {
   [[nodiscard]] std::string peer_name() const;  ///< common name of the server's certificate
 
  private:
+  void prepare(int receive_buffer);
   bool fill();
 
   int fd_ = -1;
