@@ -273,7 +273,7 @@ describe('errors at start', { timeout: 120_000 }, () => {
 
   test('a broken data folder is named', async () => {
     const data = join(temporaryFolder(), 'data');
-    for (const folder of [data, join(data, 'postgres'), join(data, 'pg'), join(data, 'pgdata')]) {
+    for (const folder of [data, join(data, 'postgres'), join(data, 'postgres', 'pg')]) {
       mkdirSync(folder, { recursive: true });
       chmodSync(folder, 0o755);
       writeFileSync(join(folder, 'PG_VERSION'), '9.1\n');
