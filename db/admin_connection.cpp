@@ -20,7 +20,8 @@ std::string whole_seconds(std::chrono::milliseconds time) {
 
 // An error of a result, or of the connection when that is gone.
 error failure_of(const PGconn* connection, const PGresult* result) {
-  if (result == nullptr || PQstatus(connection) != CONNECTION_OK) {
+  // The server announces the end of a connection before it closes it.
+  if (result == nullptr || PQstatus(connection) != CONNECTION_OK || detail::ends_connection(result)) {
     error lost = detail::connection_error(connection, errc::connection, outcome::unknown);
     if (result != nullptr) lost.sqlstate = detail::sqlstate_of(result);
     return lost;

@@ -181,6 +181,7 @@ asio::awaitable<result<void>> database::impl::connect_channel_to(std::size_t cha
     rules.batches_in_flight = mode == pooler_mode::pgbouncer_safe ? 1 : settings_.batches_in_flight;
     rules.atomic_batches = !facts->is_citus;
     learned_ = {mode, facts->version, rules.atomic_batches};
+    connecting_.remove(session);
     connections_[channel] = connection;
     ready_.set(ready_.get() + 1);
     core_.open(channel, rules);
@@ -204,7 +205,10 @@ asio::awaitable<result<std::shared_ptr<detail::pg_session>>> database::impl::ope
       continue;
     }
     const auto facts = co_await detail::ask_server(**opened, attempt_until);
-    if (facts.has_value() && !facts->is_read_only) co_return std::move(*opened);
+    if (facts.has_value() && !facts->is_read_only) {
+      connecting_.remove(*opened);
+      co_return std::move(*opened);
+    }
     last = facts.has_error() ? facts.error() : unavailable("the server is read-only: not the primary");
     last.outcome = outcome::not_sent;
   }

@@ -38,6 +38,10 @@ class stop_list {
     std::erase_if(all_, [](const std::weak_ptr<stoppable>& old) { return old.expired(); });
     all_.push_back(one);
   }
+  /// It is connected now: closing has other ways to end it.
+  void remove(const std::shared_ptr<stoppable>& one) {
+    std::erase_if(all_, [&](const std::weak_ptr<stoppable>& other) { return other.lock() == one; });
+  }
   void stop_all() {
     is_stopped_ = true;
     for (const auto& weak : std::exchange(all_, {})) {
