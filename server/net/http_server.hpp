@@ -52,6 +52,8 @@ class http_server {
   /// @param tls  null for plaintext; must outlive the server (replace it with `use()`)
   http_server(boost::asio::io_context& context, listener_config where, limits bounds, const tls_context* tls,
               service& application);
+  /// Closes every connection at once; `drain()` first is the kind way. A handler that still runs finishes
+  /// into the void, and the service is not called for it any more (but must outlive its own coroutine).
   ~http_server();
   http_server(const http_server&) = delete;
   http_server& operator=(const http_server&) = delete;

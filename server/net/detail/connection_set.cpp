@@ -20,7 +20,6 @@ using status = io_result::status;
 constexpr std::chrono::milliseconds tick_length{250};
 /// Connections served in one wake-up before other work of the shard gets its turn.
 constexpr int events_per_wake_up = 128;
-constexpr int accepts_per_wake_up = 64;
 
 int make_epoll() {
   const int made = ::epoll_create1(EPOLL_CLOEXEC);
@@ -126,7 +125,8 @@ void connection_set::on_expired(connection& from) {
   switch (from.phase) {
     case phase::handshake:
       count(stats.timed_out_handshake);
-      return from.stream.abort(), destroy(from);
+      from.stream.abort();
+      return destroy(from);
     case phase::idle:
       count(stats.idle_closed);
       from.stream.end_sending();
@@ -145,79 +145,6 @@ void connection_set::on_expired(connection& from) {
     case phase::lingering:
       return destroy(from);
   }
-}
-
-// ---- accepting ------------------------------------------------------------------------------------
-
-void connection_set::accept_some() {
-  for (int i = 0; i < accepts_per_wake_up; ++i) {
-    acceptor::connection made = acceptor_.accept(open_, now_);
-    if (!made.socket) break;
-    admit(std::move(made));
-  }
-  if (!acceptor_.is_paused()) return;
-  if (acceptor_.is_paused_by(acceptor::reason::handshakes)) {
-    wait_for_handshakes();
-  } else {
-    count(stats.accept_paused);
-  }
-  watch_listener();
-}
-
-void connection_set::admit(acceptor::connection from) {
-  socket_stream stream(std::move(from.socket), tls_ != nullptr ? tls_->native() : nullptr);
-  if (!stream.is_open()) return;
-  auto made = std::make_unique<connection>(std::move(stream), from.peer);
-  epoll_event event{};
-  event.events = made->events = EPOLLIN;
-  event.data.ptr = made.get();
-  if (::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_ADD, made->stream.descriptor(), &event) != 0) return;
-
-  connection& admitted = *made.release();  // owned by the list from here
-  connections_.push_back(admitted);
-  ++open_;
-  count(stats.accepted);
-  count(stats.open);
-  if (admitted.stream.is_tls()) {
-    admitted.phase = phase::handshake;
-    expire_after(admitted, bounds_.handshake);
-  } else {
-    expire_after(admitted, bounds_.keep_alive + keep_alive_margin);
-  }
-}
-
-void connection_set::stop_accepting() {
-  if (!acceptor_.is_listening()) return;
-  // What the kernel has completed would be reset by the close: serve it, with `Connection: close`.
-  for (;;) {
-    acceptor::connection made = acceptor_.accept_last(open_);
-    if (!made.socket) break;
-    admit(std::move(made));
-  }
-  acceptor_.close();
-}
-
-void connection_set::resume_accepting(acceptor::reason why) {
-  acceptor_.resume(why);
-  watch_listener();
-}
-
-void connection_set::watch_listener() {
-  const std::uint32_t wanted = acceptor_.is_paused() ? 0 : EPOLLIN;
-  if (!acceptor_.is_listening() || !is_started_ || wanted == listener_events_) return;
-  epoll_event event{};
-  event.events = wanted;
-  if (::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_MOD, acceptor_.descriptor(), &event) == 0) {
-    listener_events_ = wanted;
-  }
-}
-
-void connection_set::wait_for_handshakes() {
-  handshake_pause_.expires_after(handshake_budget::pause);
-  handshake_pause_.async_wait([self = shared_from_this()](const boost::system::error_code& failure) {
-    if (failure || self->is_shut_down_) return;
-    self->resume_accepting(acceptor::reason::handshakes);
-  });
 }
 
 // ---- reading --------------------------------------------------------------------------------------
@@ -348,6 +275,7 @@ void connection_set::set_events(connection& of, std::uint32_t events) {
 }
 
 void connection_set::destroy(connection& from) {
+  recycle(std::move(from.current));
   delete &from;  // leaves the list, the wheel and (by closing) the epoll set
   --open_;
   uncount(stats.open);

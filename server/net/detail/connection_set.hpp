@@ -65,7 +65,7 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   void on_event(connection& from, std::uint32_t events);
   void on_expired(connection& from);
 
-  // Accepting (connection_set.cpp).
+  // Accepting (connection_set_accept.cpp).
   void accept_some();
   void admit(acceptor::connection from);
   void stop_accepting();

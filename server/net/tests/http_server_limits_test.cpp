@@ -167,6 +167,23 @@ TEST(http_server_limits, accepting_goes_on_after_the_process_ran_out_of_descript
   EXPECT_GE(server.stats().accept_paused, 1u);
 }
 
+TEST(http_server_limits, clients_that_vanish_at_any_byte_leave_nothing_behind) {
+  running_server server;
+  const std::string request = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET /next";
+
+  for (std::size_t length = 0; length <= request.size(); ++length) {
+    client polite(server.port());
+    client rude(server.port());
+    polite.send(std::string_view(request).substr(0, length));
+    rude.send(std::string_view(request).substr(0, length));
+    rude.reset();
+  }
+
+  EXPECT_TRUE(eventually([&] { return server.stats().open == 0; }));
+  EXPECT_EQ(server.stats().in_flight, 0u);
+  EXPECT_EQ(server.reports().size(), server.stats().requests);
+}
+
 TEST(http_server_limits, refusals_have_their_own_status) {
   running_server server;
   const auto status_of = [&](const std::string& request) {

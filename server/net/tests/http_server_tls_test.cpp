@@ -218,6 +218,18 @@ TEST_F(tls_server, renegotiation_is_refused) {
   EXPECT_NE(SSL_do_handshake(older.ssl()), 1);
 }
 
+TEST_F(tls_server, new_traffic_keys_are_taken_over) {
+  const tls_context context = load("a");
+  running_server server({}, &context);
+  client peer(server.port(), tls_wishes{.least_version = TLS1_3_VERSION});
+  peer.get("/before");
+
+  ASSERT_EQ(SSL_key_update(peer.ssl(), SSL_KEY_UPDATE_REQUESTED), 1);
+
+  EXPECT_EQ(peer.get("/after").body, "hello /after");
+  EXPECT_EQ(peer.get("/again").body, "hello /again");
+}
+
 TEST_F(tls_server, plaintext_on_the_tls_port_is_closed) {
   const tls_context context = load("a");
   running_server server({}, &context);

@@ -19,6 +19,16 @@
 #include "async/tuple_await.hpp"
 
 namespace pam::net::test {
+namespace {
+
+void change_sigpipe(int how) {
+  sigset_t set{};
+  ::sigemptyset(&set);
+  ::sigaddset(&set, SIGPIPE);
+  ::pthread_sigmask(how, &set, nullptr);
+}
+
+}  // namespace
 
 boost::asio::awaitable<void> test_service::serve(request_context& request) {
   last_header = request.header("x-test");
@@ -70,7 +80,11 @@ running_server::running_server(limits bounds, const tls_context* tls, std::strin
   server_->listen().value();
   port_ = server_->port();
   server_->start();
-  thread_ = std::thread([this] { context_.run(); });
+  thread_ = std::thread([this] {
+    // The server must never raise it, however its peers leave: if it did, the test would die here.
+    change_sigpipe(SIG_UNBLOCK);
+    context_.run();
+  });
 }
 
 running_server::~running_server() {
@@ -116,7 +130,7 @@ std::string answer::header(std::string_view name) const {
 }
 
 void client::prepare(int receive_buffer) {
-  ::signal(SIGPIPE, SIG_IGN);
+  change_sigpipe(SIG_BLOCK);  // OpenSSL's own socket BIO raises it in this thread
   if (fd_ < 0) fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (receive_buffer > 0) ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof(receive_buffer));
   const timeval limit{.tv_sec = 10, .tv_usec = 0};
