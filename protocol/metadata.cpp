@@ -1,4 +1,7 @@
 // Metadata that is written at sign-up, and the stored `amr` (declared in objects.hpp).
+#include <algorithm>
+#include <iterator>
+
 #include "protocol/detail/json_reader.hpp"
 #include "protocol/objects.hpp"
 

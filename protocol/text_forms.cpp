@@ -1,6 +1,8 @@
 // Text forms of times and ids (declared in objects.hpp).
 #include "protocol/detail/text_forms.hpp"
 
+#include <algorithm>
+
 #include "protocol/objects.hpp"
 
 namespace pam::protocol {
