@@ -266,8 +266,7 @@ void add_migrate(std::vector<option>& out, configuration& c) {
                          {.key = "keys.file",
                           .target = &c.keys.file,
                           .meaning = "JWK Set with private members, as `pam-auth keys generate` writes it",
-                          .mark = option_mark::file,
-                          .is_reloadable = true}});
+                          .mark = option_mark::file}});
 }
 
 void add_tokens(std::vector<option>& out, configuration& c) {
