@@ -61,6 +61,20 @@ test_layers() {
   run_tap layers build/results/layers.tap tools/check_layers_test
 }
 
+# Every relative link in our Markdown leads to a file.
+links_resolve() {
+  local file target bad=0
+  while IFS=: read -r file target; do
+    target="${target#](}"
+    target="${target%%[)#]*}"
+    if [ -n "$target" ] && [ ! -e "${file%/*}/$target" ]; then
+      echo "$file: nothing at $target"
+      bad=1
+    fi
+  done < <(grep -oHE '\]\([^)]+\)' ./README.md ./docs/*.md ./docs/adr/*.md | grep -vE '\]\((https?:|mailto:)')
+  return "$bad"
+}
+
 # One test a script and one for all C++ sources, as TAP.
 format_checks() {
   local number=0 script files
@@ -77,6 +91,7 @@ format_checks() {
   while IFS= read -r script; do
     check "$script is valid JavaScript" node --check "$script"
   done < <(find tests -name node_modules -prune -o -name '*.mjs' -print | sort)
+  check "links in the documents lead somewhere" links_resolve
   check "the adding up of results is right" tools/dev/results_test
   echo "1..$number"
 }
