@@ -242,7 +242,8 @@ embedded_result<fs::path> find_postgres(const fs::path& override, int wanted) {
   if (!best.empty()) return found(best);
   if (fs::path bin = from_path("postgres"); !bin.empty() && has_postgres(bin)) {
     // Distributions put the major version into the path; where they do not, PostgreSQL itself compares.
-    const int version = as_number(fs::canonical(bin, ignored).parent_path().filename().string());
+    const fs::path program = fs::canonical(bin / "postgres", ignored);
+    const int version = as_number(program.parent_path().parent_path().filename().string());
     if (wanted == 0 || version == 0 || version == wanted) return found(bin);
   }
   if (wanted != 0) {
