@@ -80,18 +80,18 @@ void database::impl::submit(handler reply, const statement& what, params values,
   }
   auto slot = asio::get_associated_cancellation_slot(reply);
   if (slot.is_connected()) {
-    slot.assign([self = weak_from_this(), item](asio::cancellation_type) {
-      if (const auto alive = self.lock()) alive->cancelled(*item);
+    slot.assign([self = weak_from_this(), item, number = item->sequence](asio::cancellation_type) {
+      if (const auto alive = self.lock()) alive->cancelled(*item, number);
     });
   }
   item->reply.emplace(std::move(reply));
   schedule_flush();
 }
 
-// The caller gives up: it is answered at once, the entry keeps its place in its batch. The slot is
-// cleared with every answer, so that the entry is still this caller's when this runs.
-void database::impl::cancelled(call& item) {
-  if (!item.reply) return;
+// The caller gives up: it is answered at once, the entry keeps its place in its batch. A signal that is
+// emitted twice may find the entry recycled: the number says whose it is.
+void database::impl::cancelled(call& item, std::uint64_t number) {
+  if (!item.reply || item.sequence != number) return;
   const bool was_sent = item.place == detail::place::sent || item.may_have_run;
   handler reply = std::move(*item.reply);
   item.reply.reset();
@@ -140,6 +140,7 @@ void database::impl::flush() {
 // Answers whom the core has finished with. Handlers run only after the core is at rest: they may call
 // `execute` again, which then joins the next batch.
 void database::impl::deliver() {
+  const auto self = shared_from_this();  // a handler may destroy the facade
   core_.collect(effects_);
   std::vector<answered_call> answered = std::move(answered_);
   for (detail::entry* finished : effects_.finished) {

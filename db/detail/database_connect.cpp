@@ -26,14 +26,6 @@ error unavailable(std::string_view detail) {
   return failure;
 }
 
-// Shards and processes that lost the same server must not come back in step: 75 to 125 % of `base`.
-std::chrono::milliseconds jittered(std::chrono::milliseconds base) {
-  static thread_local std::minstd_rand random{std::random_device{}()};
-  const auto spread = std::max<std::chrono::milliseconds::rep>(base.count() / 2, 1);
-  std::uniform_int_distribution<std::chrono::milliseconds::rep> offset{0, spread};
-  return base - std::chrono::milliseconds{spread / 2} + std::chrono::milliseconds{offset(random)};
-}
-
 }  // namespace
 
 // ---- waiting for a change of state ----
@@ -90,6 +82,13 @@ asio::awaitable<void> database::impl::wait_for_turn() {
       co_return;
     }
   }
+}
+
+// Shards and processes that lost the same server must not come back in step: 75 to 125 % of `base`.
+std::chrono::milliseconds database::impl::jittered(std::chrono::milliseconds base) {
+  const auto spread = std::max<std::chrono::milliseconds::rep>(base.count() / 2, 1);
+  std::uniform_int_distribution<std::chrono::milliseconds::rep> offset{0, spread};
+  return base - std::chrono::milliseconds{spread / 2} + std::chrono::milliseconds{offset(random_)};
 }
 
 void database::impl::note_attempt(const result<void>& connected) {

@@ -6,6 +6,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <random>
 #include <span>
 #include <vector>
 
@@ -38,7 +39,7 @@ struct database::impl : std::enable_shared_from_this<database::impl> {
 
   // Calls
   void submit(handler reply, const statement& what, params values, call_options options);
-  void cancelled(call& item);
+  void cancelled(call& item, std::uint64_t number);
   void refuse(handler reply, errc code, std::string_view detail);
 
   // The turn of the event loop
@@ -60,6 +61,7 @@ struct database::impl : std::enable_shared_from_this<database::impl> {
   void notify();
   void on_lost(std::size_t channel, const error& why);
   void note_attempt(const result<void>& outcome);
+  std::chrono::milliseconds jittered(std::chrono::milliseconds base);
 
   boost::asio::io_context& context_;
   const config settings_;
@@ -89,6 +91,7 @@ struct database::impl : std::enable_shared_from_this<database::impl> {
   std::vector<boost::asio::steady_timer*> watchers_;  ///< whoever waits for a change of state
   bool is_connecting_ = false;
   detail::time_point next_probe_{};
+  std::minstd_rand random_{std::random_device{}()};  ///< jitter of reconnects
   unsigned refusals_ = 0;
   std::size_t preferred_host_ = 0;
   std::optional<error> last_failure_;

@@ -658,6 +658,58 @@ TEST_P(database_pg, a_database_that_dies_without_close_takes_nobody_with_it) {
   });
 }
 
+TEST_P(database_pg, a_stalled_connection_is_replaced_and_others_are_served) {
+  run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
+    config impatient = settings();
+    impatient.stall_limit = 150ms;
+    database db{context, impatient, all_statements};
+    co_await start(db);
+    params nap;
+    nap.add(std::int32_t{10'000});
+    std::optional<result<rows>> sleeper;
+    crowd many{context};
+    many.add([&, given = std::make_shared<params>(std::move(nap))] {
+      return run_into(db, doze, std::move(*given), sleeper, within(400ms));
+    });
+    co_await eventually(context, [&] { return db.stats().in_flight == 1; });
+
+    const auto served = co_await db.execute(echo, pair_of(9, "mine"), within(8s));
+    co_await many.done();
+
+    EXPECT_EQ(served.value().int8(0, 0), 9);
+    EXPECT_GE(db.stats().disconnects, 1U);
+    EXPECT_EQ(sleeper->error().outcome, outcome::unknown);
+    co_await db.close(async::within(5s));
+  });
+}
+
+TEST_P(database_pg, several_pipelines_share_the_work) {
+  run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
+    config wide = settings();
+    wide.pipelines = 3;
+    database db{context, wide, all_statements};
+    co_await start(db);
+    const bool all_up = co_await eventually(context, [&] { return db.stats().connections_ready == 3; });
+    params nap;
+    nap.add(std::int32_t{200});
+    std::optional<result<rows>> sleeper;
+    crowd many{context};
+    many.add([&, given = std::make_shared<params>(std::move(nap))] {
+      return run_into(db, doze, std::move(*given), sleeper);
+    });
+    co_await eventually(context, [&] { return db.stats().in_flight == 1; });
+
+    const auto quick = co_await db.execute(echo, pair_of(1, "x"), within(5s));
+    const bool was_quicker = !sleeper.has_value();
+    co_await many.done();
+
+    EXPECT_TRUE(all_up);
+    EXPECT_TRUE(quick.has_value());
+    EXPECT_TRUE(was_quicker);
+    co_await db.close(async::within(5s));
+  });
+}
+
 INSTANTIATE_TEST_SUITE_P(ways, database_pg, ::testing::ValuesIn(ways),
                          [](const auto& info) { return std::string{info.param.name}; });
 
@@ -713,6 +765,45 @@ TEST_F(database_mode_pg, a_server_that_is_not_there_is_unavailable) {
     EXPECT_EQ(started.error().code, errc::unavailable);
     EXPECT_EQ(refused.error().code, errc::unavailable);
     co_await db.close(async::within(1s));
+  });
+}
+
+TEST_F(database_mode_pg, a_host_name_is_resolved) {
+  config settings = config_for({"", true, pooler_mode::automatic}, scratch.name());
+  settings.hosts.front().host = "localhost";
+  run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
+    database db{context, settings, all_statements};
+    co_await start(db);
+    const auto got = co_await db.execute(echo, pair_of(1, "x"), within(5s));
+    EXPECT_TRUE(got.has_value());
+    co_await db.close(async::within(1s));
+  });
+}
+
+TEST_F(database_mode_pg, a_host_that_swallows_everything_costs_one_connect_timeout) {
+  config settings = config_for(ways[0], scratch.name());
+  run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
+    // Listens, never accepts: the kernel completes the handshake and nobody speaks.
+    asio::ip::tcp::acceptor silent{context, asio::ip::tcp::endpoint{asio::ip::address_v4::loopback(), 0}};
+    settings.hosts.insert(settings.hosts.begin(), endpoint{"127.0.0.1", silent.local_endpoint().port()});
+    settings.connect_timeout = 300ms;
+    database db{context, settings, all_statements};
+    co_await start(db);
+    EXPECT_TRUE(db.is_ready());
+    co_await db.close(async::within(1s));
+  });
+}
+
+TEST_F(database_mode_pg, close_does_not_wait_for_a_connection_attempt) {
+  config settings = config_for(ways[0], scratch.name());
+  run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
+    asio::ip::tcp::acceptor silent{context, asio::ip::tcp::endpoint{asio::ip::address_v4::loopback(), 0}};
+    settings.hosts = {endpoint{"127.0.0.1", silent.local_endpoint().port()}};
+    settings.connect_timeout = std::chrono::minutes{5};
+    database db{context, settings, all_statements};
+    const auto started = co_await db.start(async::within(20ms));
+    EXPECT_TRUE(started.has_error());
+    co_await db.close(async::within(10ms));
   });
 }
 

@@ -249,14 +249,14 @@ class model {
 };
 
 TEST(pipeline_core_model, random_schedules_keep_every_promise) {
-  for (std::uint32_t seed = 1; seed <= 3000 && !HasFailure(); ++seed) {
+  for (std::uint32_t seed = 1; seed <= 1000 && !HasFailure(); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     model{seed, true}.run(250);
   }
 }
 
 TEST(pipeline_core_model, random_schedules_keep_every_promise_without_atomic_batches) {
-  for (std::uint32_t seed = 1; seed <= 3000 && !HasFailure(); ++seed) {
+  for (std::uint32_t seed = 1; seed <= 1000 && !HasFailure(); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     model{seed, false}.run(250);
   }
