@@ -50,6 +50,7 @@ class key_ring {
   static result<key_ring> load(const std::string& file);
   static result<key_ring> parse(std::string_view jwk_set);
   /// A fresh JWK Set with one current key of every use; what `pam-auth keys generate` writes.
+  /// The text holds private keys: wipe() it once it is written.
   static result<std::string> generate(algorithm signing = algorithm::es256);
 
   key_ring(key_ring&&) noexcept;

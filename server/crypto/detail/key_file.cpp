@@ -53,8 +53,8 @@ result<secret> read_key_file(const std::string& file) {
   if (::fstat(opened.get(), &status) != 0) return refuse(file, "cannot be examined: " + reason_of(errno));
   if (!S_ISREG(status.st_mode)) return refuse(file, "is not a regular file");
   if ((status.st_mode & (S_IRWXG | S_IRWXO | S_IXUSR)) != 0) {
-    return refuse(
-        file, "has mode " + octal(status.st_mode) + ", others may get at the keys; run: chmod 600 " + file);
+    return refuse(file, "has mode " + octal(status.st_mode) +
+                            ", but nobody except its owner may use a key file; run: chmod 600 " + file);
   }
   if (status.st_size > max_file_bytes) return refuse(file, "is larger than 256 KB; is it a key file?");
   std::string text(static_cast<std::size_t>(status.st_size), '\0');
