@@ -7,6 +7,8 @@ include(GoogleTest)
 function(pam_use_pch target)
   if(NOT target STREQUAL "pam_async")
     target_precompile_headers(${target} REUSE_FROM pam_async)
+    # The header declares Asio's separately compiled functions, and inline code of it may call them.
+    target_link_libraries(${target} PRIVATE pam_async)
   endif()
 endfunction()
 

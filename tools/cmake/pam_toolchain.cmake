@@ -13,6 +13,9 @@ set(PAM_SANITIZE "" CACHE STRING "Sanitizers, e.g. address,undefined or thread")
 
 include(CheckPIESupported)
 check_pie_supported()
+# Libraries and executables share one precompiled header, which clang ties to the kind of code: both are
+# compiled as -fPIC; executables are still linked -pie.
+set(CMAKE_CXX_COMPILE_OPTIONS_PIE -fPIC)
 
 add_library(pam_flags INTERFACE)
 target_compile_options(pam_flags INTERFACE
