@@ -79,6 +79,8 @@ void create_schema(const plan& how) {
   auto root = connect(how, "postgres");
   require_durable(root);
   run(root, "CREATE DATABASE " + how.database);
+  run(root, fmt::format("CREATE ROLE {} LOGIN SUPERUSER", how.pooled_user));
+  run(root, fmt::format("ALTER ROLE {} SET plan_cache_mode = force_custom_plan", how.pooled_user));
   run(root, fmt::format("ALTER DATABASE {} SET plan_cache_mode = force_generic_plan", how.database));
   auto on = connect(how, how.database);
   run(on, std::string{tables});
@@ -105,6 +107,7 @@ void create_schema(const plan& how) {
 void drop_schema(const plan& how) {
   auto root = connect(how, "postgres");
   run(root, "DROP DATABASE IF EXISTS " + how.database + " WITH (FORCE)");
+  run(root, "DROP ROLE IF EXISTS " + how.pooled_user);
 }
 
 checkpoint_in_the_middle::checkpoint_in_the_middle(const plan& how) {

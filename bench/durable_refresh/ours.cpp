@@ -82,7 +82,7 @@ db::config config_of(const plan& how, bool through_pooler) {
   where.port = through_pooler ? how.pgbouncer_port : how.postgres_port;
   settings.hosts = {where};
   settings.database = how.database;
-  settings.user = how.superuser;
+  settings.user = user_of(how, through_pooler);
   settings.pipelines = how.pipelines;
   return settings;
 }

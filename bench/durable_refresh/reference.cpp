@@ -74,7 +74,7 @@ std::vector<reference_sample> measure_reference(const plan& how, bool through_po
         "'{}/pgbench' -n -M {} -c {} -j {} -T {} -D sessions={} -f '{}' -h '{}' -p {} -U '{}' '{}' 2>&1",
         how.pg_bin, through_pooler ? "extended" : "prepared", clients, clients < 2 ? 1 : 2, how.seconds,
         how.sessions, file.path(), how.socket_dir, through_pooler ? how.pgbouncer_port : how.postgres_port,
-        how.superuser, how.database);
+        user_of(how, through_pooler), how.database);
     samples.push_back({clients, rate_in(output_of(command))});
   }
   return samples;
