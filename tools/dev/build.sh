@@ -29,7 +29,7 @@ build_preset() {
 # Names of the bench executables known to the release build.
 bench_targets() {
   ninja -C build/release -t targets all 2>/dev/null |
-    awk -F: '/CXX_EXECUTABLE_LINKER/ {n = split($1, part, "/"); if (part[n] ~ /(^|_)bench(es)?$/) print part[n]}' |
+    awk -F: '/CXX_EXECUTABLE_LINKER/ {n = split($1, part, "/"); if (part[n] ~ /^bench_|_bench$/) print part[n]}' |
     sort -u
 }
 
