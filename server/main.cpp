@@ -25,25 +25,27 @@ void add_serve_command(CLI::App& app, command_context& context) {
   CLI::App* serve = app.add_subcommand("serve", "Serve until SIGTERM; SIGHUP reloads log and certificate");
   const auto file = std::make_shared<std::string>();
   add_config_option(*serve, *file);
-  serve->callback([&context, file] {
-    context.status = pam::runtime::run_serve(*file, context.variables, context.err);
-  });
+  serve->callback(
+      [&context, file] { context.status = pam::runtime::run_serve(*file, context.variables, context.err); });
 }
 
 void add_dev_command(CLI::App& app, command_context& context) {
-  CLI::App* dev = app.add_subcommand("dev", "Serve for development, with a PostgreSQL and PgBouncer of its own");
+  CLI::App* dev =
+      app.add_subcommand("dev", "Serve for development, with a PostgreSQL and PgBouncer of its own");
   const auto options = std::make_shared<pam::runtime::dev_options>();
   dev->add_option("--port", options->port, "HTTPS port on loopback; 0: any free one")->capture_default_str();
   dev->add_option("--data", options->data, "Folder that keeps the data")->capture_default_str();
   dev->add_flag("--ephemeral", options->is_ephemeral, "Keep nothing: data in a temporary folder");
-  dev->add_option("--ready-file", options->ready_file, "Write ports and process ids here, as JSON, when ready");
+  dev->add_option("--ready-file", options->ready_file,
+                  "Write ports and process ids here, as JSON, when ready");
   dev->callback([&context, options] {
     context.status = pam::runtime::run_dev(*options, context.variables, context.out, context.err);
   });
 }
 
 template <class Run>
-void add_migrate_step(CLI::App& migrate, command_context& context, const char* name, const char* help, Run run) {
+void add_migrate_step(CLI::App& migrate, command_context& context, const char* name, const char* help,
+                      Run run) {
   CLI::App* step = migrate.add_subcommand(name, help);
   const auto file = std::make_shared<std::string>();
   add_config_option(*step, *file);

@@ -59,7 +59,8 @@ class collecting_reporter : public benchmark::ConsoleReporter {
         const double ratio = theirs > 0 ? ours / theirs : 0;
         out << R"(,"reference":)" << theirs << R"(,"ratio":)" << ratio;
         if (of.target > 0) {
-          out << R"(,"target":)" << of.target << R"(,"met":)" << (ratio >= of.target ? "true" : "false") << "}";
+          out << R"(,"target":)" << of.target << R"(,"met":)" << (ratio >= of.target ? "true" : "false")
+              << "}";
         } else {
           out << R"(,"target":null,"met":null})";
         }

@@ -28,13 +28,15 @@ std::optional<std::string> sign_up_email(service& application, net::request_cont
     return std::nullopt;
   }
   if (!asked.email && !asked.password) {
-    answer(application, request, problem_of(codes::anonymous_provider_disabled, "Anonymous sign-ins are disabled"));
+    answer(application, request,
+           problem_of(codes::anonymous_provider_disabled, "Anonymous sign-ins are disabled"));
     return std::nullopt;
   }
   if (!asked.email || !asked.password) {
     const bool needs_email = !asked.email;
-    protocol::problem what = problem_of(codes::validation_failed, needs_email ? "Sign-up needs an email address."
-                                                                              : "Signup requires a valid password");
+    protocol::problem what =
+        problem_of(codes::validation_failed,
+                   needs_email ? "Sign-up needs an email address." : "Signup requires a valid password");
     what.errors.push_back({needs_email ? "/email" : "/password", "required"});
     answer(application, request, std::move(what));
     return std::nullopt;
@@ -65,7 +67,8 @@ boost::asio::awaitable<void> post_signup(service& application, net::request_cont
   auth::sign_up_command command;
   command.account = auth::accounts::new_id();
   command.password = crypto::secret{asked->password->view()};
-  command.documents.metadata = protocol::initial_user_metadata(asked->data.set, *email, command.account, true);
+  command.documents.metadata =
+      protocol::initial_user_metadata(asked->data.set, *email, command.account, true);
   command.documents.app_metadata = R"({"provider":"email","providers":["email"]})";
   command.documents.identity_data = protocol::initial_identity_data(*email, command.account, true);
   command.documents.amr = new_amr("password");
@@ -100,7 +103,8 @@ boost::asio::awaitable<void> put_user(service& application, net::request_context
   }
   if (asked->email || asked->phone) {
     answer(application, request,
-           problem_of(codes::feature_disabled, "Changing the email address or phone number is off on this server."));
+           problem_of(codes::feature_disabled,
+                      "Changing the email address or phone number is off on this server."));
     co_return;
   }
   auth::update_command command;

@@ -25,14 +25,17 @@ protocol::problem from_state_error(const auth::error& failure, origin from) {
   const unsigned ended = from == origin::token ? 400U : 403U;
   switch (failure.code) {
     case auth::errc::session_not_found:
-      return with_status(make(codes::session_not_found, "The session has ended or never existed; sign in again."), ended);
+      return with_status(
+          make(codes::session_not_found, "The session has ended or never existed; sign in again."), ended);
     case auth::errc::session_expired:
       return make(codes::session_expired, "The session has reached its end; sign in again.");
     case auth::errc::account_banned:
       return with_status(make(codes::user_banned, "The user is banned."), ended);
     case auth::errc::account_not_found:
       return from == origin::token
-                 ? with_status(make(codes::session_not_found, "The session has ended or never existed; sign in again."), 400)
+                 ? with_status(make(codes::session_not_found,
+                                    "The session has ended or never existed; sign in again."),
+                               400)
                  : make(codes::user_not_found, "The user of this token does not exist any more.");
     case auth::errc::refresh_token_not_found:
       return make(codes::refresh_token_not_found, "Invalid Refresh Token: Refresh Token Not Found");
@@ -44,12 +47,14 @@ protocol::problem from_state_error(const auth::error& failure, origin from) {
 protocol::problem from_input_error(const auth::error& failure) {
   switch (failure.code) {
     case auth::errc::email_invalid: {
-      protocol::problem what = make(codes::email_address_invalid, "The email address is not valid: " + failure.detail);
+      protocol::problem what =
+          make(codes::email_address_invalid, "The email address is not valid: " + failure.detail);
       what.errors.push_back({"/email", failure.detail});
       return what;
     }
     case auth::errc::weak_password: {
-      protocol::problem what = make(codes::weak_password, "The password is too weak: choose a longer one that is not commonly used.");
+      protocol::problem what = make(
+          codes::weak_password, "The password is too weak: choose a longer one that is not commonly used.");
       what.weak_password_reasons = failure.reasons;
       what.errors.push_back({"/password", "too weak"});
       return what;
@@ -98,7 +103,8 @@ protocol::problem to_problem(const auth::error& failure, origin from) {
     case auth::errc::conflict:
     case auth::errc::overloaded:
     case auth::errc::unavailable: {
-      protocol::problem what = make(codes::over_capacity, "The request was not carried out; try again shortly.");
+      protocol::problem what =
+          make(codes::over_capacity, "The request was not carried out; try again shortly.");
       what.reason = failure.reason.empty() ? "conflict" : failure.reason;
       return what;
     }
@@ -107,11 +113,13 @@ protocol::problem to_problem(const auth::error& failure, origin from) {
   }
   // A refresh answers 200, 400 or 503 and nothing else: auth-js takes other failures for a sign-out.
   if (from == origin::token) {
-    protocol::problem what = make(codes::over_capacity, "The request could not be carried out; try again shortly.");
+    protocol::problem what =
+        make(codes::over_capacity, "The request could not be carried out; try again shortly.");
     what.reason = "internal";
     return what;
   }
-  return make(codes::unexpected_failure, "Something went wrong on our side; the request id names it in our log.");
+  return make(codes::unexpected_failure,
+              "Something went wrong on our side; the request id names it in our log.");
 }
 
 bool wants_string_codes(const net::request_context& request) {
@@ -135,13 +143,15 @@ void answer_json(net::request_context& request, std::string body, unsigned statu
   request.out.body = std::move(body);
 }
 
-void answer_decode_error(service& application, net::request_context& request, const protocol::decode_error& failure) {
+void answer_decode_error(service& application, net::request_context& request,
+                         const protocol::decode_error& failure) {
   protocol::problem what = make(*failure.code, failure.detail);
   if (!failure.pointer.empty()) what.errors.push_back({failure.pointer, failure.detail});
   answer(application, request, std::move(what));
 }
 
-void answer_error(service& application, net::request_context& request, const auth::error& failure, origin from) {
+void answer_error(service& application, net::request_context& request, const auth::error& failure,
+                  origin from) {
   if (failure.code == auth::errc::internal) {
     application.watcher().failed(request, failure.reason, failure.detail);
   }

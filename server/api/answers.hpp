@@ -19,7 +19,8 @@ void answer(service& application, net::request_context& request, protocol::probl
 /// Answers 200 (or `status`) with a JSON body.
 void answer_json(net::request_context& request, std::string body, unsigned status = 200);
 
-void answer_decode_error(service& application, net::request_context& request, const protocol::decode_error& failure);
+void answer_decode_error(service& application, net::request_context& request,
+                         const protocol::decode_error& failure);
 
 /// Where an error came from decides its status: api.md, "Errors".
 enum class origin {
@@ -32,7 +33,8 @@ enum class origin {
 [[nodiscard]] protocol::problem to_problem(const auth::error& failure, origin from);
 
 /// Answers with it; what only we may know goes to the log.
-void answer_error(service& application, net::request_context& request, const auth::error& failure, origin from);
+void answer_error(service& application, net::request_context& request, const auth::error& failure,
+                  origin from);
 
 /// True when the client asked for string codes (X-Supabase-Api-Version 2024-01-01 or newer).
 [[nodiscard]] bool wants_string_codes(const net::request_context& request);

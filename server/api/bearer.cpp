@@ -46,8 +46,9 @@ std::optional<auth::bearer> verify_bearer(service& application, net::request_con
   if (payload.has_error()) {
     // Expiry is the one reason a client can act on; the others would only help a forger.
     const bool has_expired = payload.error().code == crypto::errc::expired;
-    refuse_token(application, request, codes::bad_jwt,
-                 has_expired ? "invalid JWT: token is expired" : "invalid JWT: unable to parse or verify signature");
+    refuse_token(
+        application, request, codes::bad_jwt,
+        has_expired ? "invalid JWT: token is expired" : "invalid JWT: unable to parse or verify signature");
     return std::nullopt;
   }
   auto subject = protocol::decode_token_subject(*payload);

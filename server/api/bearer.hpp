@@ -14,7 +14,7 @@ namespace pam::api {
 
 /// Verifies the token, then reads session and account on the primary.
 /// @return nullopt when the request has been answered
-[[nodiscard]] boost::asio::awaitable<std::optional<auth::bearer>> require_bearer(service& application,
-                                                                                 net::request_context& request);
+[[nodiscard]] boost::asio::awaitable<std::optional<auth::bearer>> require_bearer(
+    service& application, net::request_context& request);
 
 }  // namespace pam::api

@@ -10,7 +10,9 @@
 namespace pam::api {
 namespace {
 
-std::string aal_text(std::int16_t aal) { return aal >= 2 ? "aal2" : "aal1"; }
+std::string aal_text(std::int16_t aal) {
+  return aal >= 2 ? "aal2" : "aal1";
+}
 
 /// A form PostgreSQL's inet takes: IPv4-mapped addresses as IPv4, without a zone.
 std::string address_text(const boost::asio::ip::address& address) {
@@ -84,7 +86,8 @@ protocol::user to_user(auth::account from) {
   made.deleted_at = from.deleted_at;
   made.is_anonymous = from.is_anonymous;
   made.identities.reserve(from.identities.size());
-  for (auth::identity& each : from.identities) made.identities.push_back(to_identity(std::move(each), from.id));
+  for (auth::identity& each : from.identities)
+    made.identities.push_back(to_identity(std::move(each), from.id));
   return made;
 }
 
@@ -144,7 +147,8 @@ bool has_json_body(service& application, net::request_context& request) {
   const auto equals_without_case = [](char a, char b) {
     return (a >= 'A' && a <= 'Z' ? static_cast<char>(a - 'A' + 'a') : a) == b;
   };
-  if (type.empty() || std::equal(type.begin(), type.end(), json.begin(), json.end(), equals_without_case)) return true;
+  if (type.empty() || std::equal(type.begin(), type.end(), json.begin(), json.end(), equals_without_case))
+    return true;
   protocol::problem what;
   what.code = &protocol::codes::validation_failed;
   what.detail = "The body must be sent as Content-Type: application/json.";

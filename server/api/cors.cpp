@@ -6,7 +6,8 @@ namespace pam::api {
 namespace {
 
 constexpr const char* allowed_headers =
-    "authorization, apikey, content-type, accept, x-client-info, x-supabase-api-version, x-client-ip, x-retry-count, "
+    "authorization, apikey, content-type, accept, x-client-info, x-supabase-api-version, x-client-ip, "
+    "x-retry-count, "
     "traceparent, tracestate, baggage, x-jwt-aud";
 constexpr const char* allowed_methods = "GET, POST, PUT, PATCH, DELETE, OPTIONS";
 constexpr const char* exposed_headers =

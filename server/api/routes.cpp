@@ -9,7 +9,17 @@ using net::cost_class;
 using net::method;
 
 enum index : std::size_t {
-  signup, token, logout, read_user, change_user, list_sessions, end_sessions, end_session, settings, health, jwks,
+  signup,
+  token,
+  logout,
+  read_user,
+  change_user,
+  list_sessions,
+  end_sessions,
+  end_session,
+  settings,
+  health,
+  jwks,
   handler_count
 };
 
@@ -33,8 +43,7 @@ constexpr std::array first_party_routes{
 
 /// Discovery answers at the root too: the last rows of the table.
 constexpr std::size_t discovery_routes = 2;
-constexpr std::span<const net::route> root_routes =
-    std::span{first_party_routes}.last<discovery_routes>();
+constexpr std::span<const net::route> root_routes = std::span{first_party_routes}.last<discovery_routes>();
 
 }  // namespace
 
@@ -52,8 +61,12 @@ net::cost_class cost_of(const net::route& route, const net::request_context& req
   return route.cost;
 }
 
-std::span<const net::route> all_routes() { return first_party_routes; }
+std::span<const net::route> all_routes() {
+  return first_party_routes;
+}
 
-handler handler_of(std::size_t index) { return handlers[index]; }
+handler handler_of(std::size_t index) {
+  return handlers[index];
+}
 
 }  // namespace pam::api

@@ -27,15 +27,15 @@ using handler = boost::asio::awaitable<void> (*)(service& application, net::requ
 [[nodiscard]] handler handler_of(std::size_t index);
 
 // The endpoint groups, a file each.
-boost::asio::awaitable<void> post_signup(service&, net::request_context&);           // account_routes.cpp
+boost::asio::awaitable<void> post_signup(service&, net::request_context&);  // account_routes.cpp
 boost::asio::awaitable<void> get_user(service&, net::request_context&);
 boost::asio::awaitable<void> put_user(service&, net::request_context&);
-boost::asio::awaitable<void> post_token(service&, net::request_context&);            // token_routes.cpp
-boost::asio::awaitable<void> post_logout(service&, net::request_context&);           // session_routes.cpp
+boost::asio::awaitable<void> post_token(service&, net::request_context&);   // token_routes.cpp
+boost::asio::awaitable<void> post_logout(service&, net::request_context&);  // session_routes.cpp
 boost::asio::awaitable<void> get_sessions(service&, net::request_context&);
 boost::asio::awaitable<void> delete_sessions(service&, net::request_context&);
 boost::asio::awaitable<void> delete_session(service&, net::request_context&);
-boost::asio::awaitable<void> get_settings(service&, net::request_context&);          // discovery_routes.cpp
+boost::asio::awaitable<void> get_settings(service&, net::request_context&);  // discovery_routes.cpp
 boost::asio::awaitable<void> get_health(service&, net::request_context&);
 boost::asio::awaitable<void> get_jwks(service&, net::request_context&);
 

@@ -21,12 +21,14 @@ protocol::problem problem_of(const protocol::error_code& code, std::string detai
 }
 
 /// One admitted request; leaving the scope frees its place.
-class admission {
+class admitted_request {
  public:
-  explicit admission(admission_statistics& of) : of_(of) { of_.in_flight.fetch_add(1, std::memory_order_relaxed); }
-  admission(const admission&) = delete;
-  admission& operator=(const admission&) = delete;
-  ~admission() { of_.in_flight.fetch_sub(1, std::memory_order_relaxed); }
+  explicit admitted_request(admission_statistics& of) : of_(of) {
+    of_.in_flight.fetch_add(1, std::memory_order_relaxed);
+  }
+  admitted_request(const admitted_request&) = delete;
+  admitted_request& operator=(const admitted_request&) = delete;
+  ~admitted_request() { of_.in_flight.fetch_sub(1, std::memory_order_relaxed); }
 
  private:
   admission_statistics& of_;
@@ -42,8 +44,8 @@ const protocol::error_code& code_named(std::string_view name, unsigned status) {
 
 }  // namespace
 
-service::service(settings how, auth::accounts& accounts, auth::sessions& sessions, const auth::access_tokens& tokens,
-                 observer& watcher)
+service::service(settings how, auth::accounts& accounts, auth::sessions& sessions,
+                 const auth::access_tokens& tokens, observer& watcher)
     : how_(std::move(how)), accounts_(accounts), sessions_(sessions), tokens_(tokens), watcher_(watcher) {}
 
 boost::asio::awaitable<void> service::serve(net::request_context& request) {
@@ -64,7 +66,8 @@ boost::asio::awaitable<void> service::dispatch(net::request_context& request) {
   }
   if (found.outcome == net::route_match::kind::method_not_allowed) {
     request.out.set("Allow", found.allow);
-    answer(*this, request, problem_of(codes::method_not_allowed, "This path answers to " + found.allow + "."));
+    answer(*this, request,
+           problem_of(codes::method_not_allowed, "This path answers to " + found.allow + "."));
     co_return;
   }
   request.route = found.route->pattern;
@@ -72,14 +75,16 @@ boost::asio::awaitable<void> service::dispatch(net::request_context& request) {
 
   const net::cost_class cost = cost_of(*found.route, request);
   admission_statistics& place = admission_[static_cast<std::size_t>(cost)];
-  if (place.in_flight.load(std::memory_order_relaxed) >= how_.in_flight_limits[static_cast<std::size_t>(cost)]) {
+  if (place.in_flight.load(std::memory_order_relaxed) >=
+      how_.in_flight_limits[static_cast<std::size_t>(cost)]) {
     place.refused.fetch_add(1, std::memory_order_relaxed);
-    protocol::problem full = problem_of(codes::over_capacity, "Too many requests are in flight; try again shortly.");
+    protocol::problem full =
+        problem_of(codes::over_capacity, "Too many requests are in flight; try again shortly.");
     full.reason = net::to_string(cost);
     answer(*this, request, std::move(full));
     co_return;
   }
-  const admission admitted{place};
+  const admitted_request admitted{place};
   co_await handler_of(found.route->index)(*this, request);
 }
 

@@ -21,10 +21,10 @@ namespace pam::api {
 
 /// What the routes need to know of the configuration.
 struct settings {
-  std::string prefix = "/auth/v1";     ///< of the first-party routes
-  std::string site_url;                ///< base of problem types, no slash at its end
+  std::string prefix = "/auth/v1";  ///< of the first-party routes
+  std::string site_url;             ///< base of problem types, no slash at its end
   std::vector<std::string> cors_origins{"*"};
-  protocol::settings features;         ///< what GET /settings answers
+  protocol::settings features;  ///< what GET /settings answers
   std::array<std::size_t, net::cost_classes> in_flight_limits{100'000, 4096, 4096, 256};
 };
 
@@ -34,7 +34,8 @@ class observer {
   virtual ~observer() = default;
   virtual void finished(const net::request_context& request, bool was_sent) noexcept = 0;
   /// An error whose detail must reach the log and nobody else.
-  virtual void failed(const net::request_context& request, std::string_view what, std::string_view detail) noexcept = 0;
+  virtual void failed(const net::request_context& request, std::string_view what,
+                      std::string_view detail) noexcept = 0;
 };
 
 /// Requests in flight and refusals of one cost class. Written on the shard, readable from any thread.

@@ -60,13 +60,15 @@ boost::asio::awaitable<void> get_sessions(service& application, net::request_con
   }
   std::vector<protocol::session_info> listed;
   listed.reserve(found->size());
-  for (const auth::session& each : *found) listed.push_back(to_session_info(each, each.id == who->key.session));
+  for (const auth::session& each : *found)
+    listed.push_back(to_session_info(each, each.id == who->key.session));
   answer_json(request, protocol::encode(listed));
 }
 
 boost::asio::awaitable<void> delete_sessions(service& application, net::request_context& request) {
   if (request.query_value("except") != "current") {
-    answer_invalid(application, request, "except=current is required: POST /logout?scope=global ends all sessions");
+    answer_invalid(application, request,
+                   "except=current is required: POST /logout?scope=global ends all sessions");
     co_return;
   }
   const auto who = co_await require_bearer(application, request);

@@ -30,28 +30,31 @@ constexpr db::statement create_statement{
     "identity AS (INSERT INTO identities (account_id, id, provider, provider_id, identity_data, email, "
     "last_sign_in_at, created_at, updated_at) "
     "SELECT $1, $10, 'email', $1::text, $8, $2, $9, $9, $9 FROM owner ON CONFLICT DO NOTHING), "
-    "session AS (INSERT INTO sessions (id, account_id, refresh_token, expires_at, absolute_expires_at, created_at, "
+    "session AS (INSERT INTO sessions (id, account_id, refresh_token, expires_at, absolute_expires_at, "
+    "created_at, "
     "refreshed_at, amr, ip, user_agent) "
     "SELECT $11, $1, $12, $13, $14, $9, $9, $15, $16, $17 FROM owner ON CONFLICT DO NOTHING) "
     "SELECT count(*) FROM owner",
     db::types(pg_type::uuid, pg_type::text, pg_type::text, pg_type::jsonb, pg_type::jsonb, pg_type::text,
-              pg_type::text, pg_type::jsonb, pg_type::timestamptz, pg_type::uuid, pg_type::uuid, pg_type::bytea,
-              pg_type::timestamptz, pg_type::timestamptz, pg_type::jsonb, pg_type::inet, pg_type::text),
+              pg_type::text, pg_type::jsonb, pg_type::timestamptz, pg_type::uuid, pg_type::uuid,
+              pg_type::bytea, pg_type::timestamptz, pg_type::timestamptz, pg_type::jsonb, pg_type::inet,
+              pg_type::text),
     {.rank = db::lock_rank::claim, .conflict_key = 1}};
 
-constexpr db::statement find_claim_statement{"SELECT account_id FROM claims WHERE kind = 'email' AND value = $1",
-                                             db::types(pg_type::text),
-                                             {}};
+constexpr db::statement find_claim_statement{
+    "SELECT account_id FROM claims WHERE kind = 'email' AND value = $1", db::types(pg_type::text), {}};
 
 constexpr db::statement find_for_sign_in_statement{
-    "SELECT hashed_password::text, email_confirmed_at IS NOT NULL OR phone_confirmed_at IS NOT NULL, banned_until, "
+    "SELECT hashed_password::text, email_confirmed_at IS NOT NULL OR phone_confirmed_at IS NOT NULL, "
+    "banned_until, "
     "deleted_at FROM accounts WHERE id = $1",
     db::types(pg_type::uuid),
     {}};
 
 constexpr auto record_sign_in_sql = detail::sql(
     "WITH account AS (UPDATE accounts SET last_sign_in_at = greatest(last_sign_in_at, $4), failed_count = 0, "
-    "failed_since = NULL, hashed_password = coalesce($3, hashed_password), updated_at = greatest(updated_at, $4) "
+    "failed_since = NULL, hashed_password = coalesce($3, hashed_password), updated_at = greatest(updated_at, "
+    "$4) "
     "WHERE id = $1 AND hashed_password IN ($2, $3) AND deleted_at IS NULL "
     "AND (banned_until IS NULL OR banned_until <= $4) RETURNING *), "
     "s AS (INSERT INTO sessions (id, account_id, refresh_token, expires_at, absolute_expires_at, created_at, "
@@ -62,14 +65,16 @@ constexpr auto record_sign_in_sql = detail::sql(
     " FROM account a JOIN s ON true LEFT JOIN identities i ON i.account_id = $1");
 constexpr db::statement record_sign_in_statement{
     record_sign_in_sql.c_str(),
-    db::types(pg_type::uuid, pg_type::text, pg_type::text, pg_type::timestamptz, pg_type::uuid, pg_type::bytea,
-              pg_type::timestamptz, pg_type::timestamptz, pg_type::jsonb, pg_type::inet, pg_type::text),
+    db::types(pg_type::uuid, pg_type::text, pg_type::text, pg_type::timestamptz, pg_type::uuid,
+              pg_type::bytea, pg_type::timestamptz, pg_type::timestamptz, pg_type::jsonb, pg_type::inet,
+              pg_type::text),
     {.rank = db::lock_rank::account, .conflict_key = 0}};
 
 // An unknown account costs the same commit: without a row to update, an empty logical message makes the
 // transaction write WAL and wait for its flush. Counting is not repeatable.
 constexpr db::statement record_failure_statement{
-    "WITH counted AS (UPDATE accounts SET failed_count = failed_count + 1, failed_since = coalesce(failed_since, $2) "
+    "WITH counted AS (UPDATE accounts SET failed_count = failed_count + 1, failed_since = "
+    "coalesce(failed_since, $2) "
     "WHERE id = $1 RETURNING 1) "
     "SELECT pg_logical_emit_message(true, 'pam', '')::text WHERE NOT EXISTS (SELECT 1 FROM counted)",
     db::types(pg_type::uuid, pg_type::timestamptz),
@@ -81,7 +86,9 @@ constexpr auto find_sql =
 constexpr db::statement find_statement{find_sql.c_str(), db::types(pg_type::uuid), {}};
 
 constexpr db::statement find_password_statement{
-    "SELECT hashed_password::text FROM accounts WHERE id = $1 AND deleted_at IS NULL", db::types(pg_type::uuid), {}};
+    "SELECT hashed_password::text FROM accounts WHERE id = $1 AND deleted_at IS NULL",
+    db::types(pg_type::uuid),
+    {}};
 
 // Multi-row when the password changes (the other sessions end), hence alone. Repeatable: the second run
 // finds the new hash in place of the expected one and changes nothing further.
@@ -91,8 +98,10 @@ constexpr auto update_sql = detail::sql(
     "WHERE id = $1 AND deleted_at IS NULL "
     "AND ($5::text IS NULL OR hashed_password IS NULL AND $6::text IS NULL OR hashed_password IN ($5, $6)) "
     "AND octet_length(((metadata || coalesce($3, '{}')) - $4)::text) <= 16384 RETURNING *), "
-    "ended AS (UPDATE sessions SET revoked_at = $7, revoke_reason = 3 WHERE account_id = $1 AND id <> $2 AND id >= $8 "
-    "AND revoked_at IS NULL AND expires_at > $7 AND $5::text IS NOT NULL AND EXISTS (SELECT 1 FROM a)) SELECT ",
+    "ended AS (UPDATE sessions SET revoked_at = $7, revoke_reason = 3 WHERE account_id = $1 AND id <> $2 AND "
+    "id >= $8 "
+    "AND revoked_at IS NULL AND expires_at > $7 AND $5::text IS NOT NULL AND EXISTS (SELECT 1 FROM a)) "
+    "SELECT ",
     account_list, ", ", identity_list, " FROM a LEFT JOIN identities i ON i.account_id = $1");
 constexpr db::statement update_statement{
     update_sql.c_str(),
@@ -171,11 +180,13 @@ boost::asio::awaitable<result<std::optional<sign_in_row>>> account_repository::f
 }
 
 boost::asio::awaitable<result<std::optional<account_session>>> account_repository::record_sign_in(
-    uuid account, std::string expected_hash, std::optional<std::string> new_hash, new_session what, timestamp now,
-    async::deadline deadline) {
+    uuid account, std::string expected_hash, std::optional<std::string> new_hash, new_session what,
+    timestamp now, async::deadline deadline) {
   db::params values;
   values.add(account).add_text(expected_hash).add_text(new_hash).add(now).add(what.id);
-  values.add(std::span<const std::byte>{what.refresh_token}).add(what.expires_at).add(what.absolute_expires_at);
+  values.add(std::span<const std::byte>{what.refresh_token})
+      .add(what.expires_at)
+      .add(what.absolute_expires_at);
   values.add_text(what.amr);
   add_place(values, what.place);
   const db::call_options options{deadline};
@@ -200,7 +211,8 @@ boost::asio::awaitable<result<void>> account_repository::record_failure(uuid acc
   co_return result<void>{};
 }
 
-boost::asio::awaitable<result<std::optional<account>>> account_repository::find(uuid id, async::deadline deadline) {
+boost::asio::awaitable<result<std::optional<account>>> account_repository::find(uuid id,
+                                                                                async::deadline deadline) {
   db::params values;
   values.add(id);
   const db::call_options options{deadline};
@@ -243,6 +255,8 @@ boost::asio::awaitable<result<std::optional<account>>> account_repository::updat
   co_return found;
 }
 
-std::span<const db::statement* const> account_repository::statements() { return all_statements; }
+std::span<const db::statement* const> account_repository::statements() {
+  return all_statements;
+}
 
 }  // namespace pam::auth

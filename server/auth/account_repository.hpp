@@ -74,8 +74,8 @@ class account_repository {
   /// @param new_hash  a stronger hash of the same password, or nullopt
   /// @return nullopt when password, ban or deletion changed meanwhile
   boost::asio::awaitable<result<std::optional<account_session>>> record_sign_in(
-      uuid account, std::string expected_hash, std::optional<std::string> new_hash, new_session what, timestamp now,
-      async::deadline deadline);
+      uuid account, std::string expected_hash, std::optional<std::string> new_hash, new_session what,
+      timestamp now, async::deadline deadline);
 
   /// Counts a failed sign-in. Commits as much for an unknown account (any id) as for a known one.
   boost::asio::awaitable<result<void>> record_failure(uuid account, timestamp now, async::deadline deadline);
@@ -84,15 +84,17 @@ class account_repository {
   boost::asio::awaitable<result<std::optional<account>>> find(uuid account, async::deadline deadline);
 
   /// The stored password hash; empty when the account has none, nullopt when there is no account.
-  boost::asio::awaitable<result<std::optional<std::string>>> find_password(uuid account, async::deadline deadline);
+  boost::asio::awaitable<result<std::optional<std::string>>> find_password(uuid account,
+                                                                           async::deadline deadline);
 
   /// Applies the change; with a new password, ends every session but `keep` in the same statement.
   /// @param expected_hash  guards a password change against a concurrent one
   /// @return nullopt when the account is gone, the password changed meanwhile, or the metadata would
   ///         exceed 16 KB
   boost::asio::awaitable<result<std::optional<account>>> update(session_key keep, account_change what,
-                                                                std::string expected_hash, timestamp oldest_session,
-                                                                timestamp now, async::deadline deadline);
+                                                                std::string expected_hash,
+                                                                timestamp oldest_session, timestamp now,
+                                                                async::deadline deadline);
 
   static std::span<const db::statement* const> statements();
 

@@ -24,7 +24,9 @@ constexpr std::size_t max_user_agent_bytes = 512;
 
 }  // namespace
 
-uuid accounts::new_id() { return crypto::uuid_v7(std::chrono::system_clock::now()); }
+uuid accounts::new_id() {
+  return crypto::uuid_v7(std::chrono::system_clock::now());
+}
 
 new_session accounts::make_session(const crypto::refresh_token& token, timestamp now, json_text amr,
                                    client_place place) const {
@@ -81,7 +83,8 @@ boost::asio::awaitable<result<grant>> accounts::sign_up(sign_up_command what, as
   co_return granted;
 }
 
-boost::asio::awaitable<result<sign_in_outcome>> accounts::sign_in(sign_in_command what, async::deadline deadline) {
+boost::asio::awaitable<result<sign_in_outcome>> accounts::sign_in(sign_in_command what,
+                                                                  async::deadline deadline) {
   // An address that cannot exist takes the same road as one that does not.
   auto canonical = canonical_email(what.email);
   const std::string email = canonical.has_value() ? *canonical : std::string{};
@@ -96,7 +99,8 @@ boost::asio::awaitable<result<sign_in_outcome>> accounts::sign_in(sign_in_comman
   }
   const bool may_match = !row.hashed_password.empty() && !row.deleted_at;
   auto normalized = normalize_password(what.password.view());
-  auto verified = co_await hashes_.verify(std::move(normalized), may_match ? row.hashed_password : std::string{}, deadline);
+  auto verified = co_await hashes_.verify(std::move(normalized),
+                                          may_match ? row.hashed_password : std::string{}, deadline);
   if (verified.has_error() && verified.error().code != crypto::errc::bad_hash) {
     co_return from_crypto(verified.error());
   }
@@ -112,7 +116,8 @@ boost::asio::awaitable<result<sign_in_outcome>> accounts::sign_in(sign_in_comman
   co_return co_await finish_sign_in(std::move(row), std::move(what), needs_rehash, deadline);
 }
 
-boost::asio::awaitable<result<sign_in_outcome>> accounts::finish_sign_in(sign_in_row found, sign_in_command what,
+boost::asio::awaitable<result<sign_in_outcome>> accounts::finish_sign_in(sign_in_row found,
+                                                                         sign_in_command what,
                                                                          bool needs_rehash,
                                                                          async::deadline deadline) {
   std::optional<std::string> new_hash;
@@ -123,9 +128,9 @@ boost::asio::awaitable<result<sign_in_outcome>> accounts::finish_sign_in(sign_in
   }
   const timestamp now = clock_now();
   crypto::refresh_token token = keys_.first_refresh_token(found.id, crypto::uuid_v7(now));
-  auto row = co_await repository_.record_sign_in(found.id, std::move(found.hashed_password), std::move(new_hash),
-                                                 make_session(token, now, std::move(what.amr), std::move(what.place)),
-                                                 now, deadline);
+  auto row = co_await repository_.record_sign_in(
+      found.id, std::move(found.hashed_password), std::move(new_hash),
+      make_session(token, now, std::move(what.amr), std::move(what.place)), now, deadline);
   if (row.has_error()) co_return row.error();
   if (!row->has_value()) co_return failed(errc::invalid_credentials);  // changed while we were hashing
 
@@ -145,8 +150,10 @@ boost::asio::awaitable<result<account>> accounts::find(uuid id, async::deadline 
   co_return std::move(**found);
 }
 
-boost::asio::awaitable<result<std::string>> accounts::hash_replacement(std::string stored, update_command& what,
-                                                                       std::string email, async::deadline deadline) {
+boost::asio::awaitable<result<std::string>> accounts::hash_replacement(std::string stored,
+                                                                       update_command& what,
+                                                                       std::string email,
+                                                                       async::deadline deadline) {
   if (policy_.must_confirm_current_password && !stored.empty() && !what.current_password) {
     co_return failed(errc::current_password_required);
   }

@@ -37,8 +37,8 @@ struct sign_up_documents {
 };
 
 struct sign_up_command {
-  uuid account{};        ///< made by the caller, as the documents name it: crypto::uuid_v7
-  std::string email;     ///< canonical
+  uuid account{};     ///< made by the caller, as the documents name it: crypto::uuid_v7
+  std::string email;  ///< canonical
   crypto::secret password;
   sign_up_documents documents;
   client_place place;
@@ -69,9 +69,13 @@ struct sign_in_outcome {
 class accounts {
  public:
   /// Everything must outlive the object.
-  accounts(db::database& database, crypto::hash_pool& hashes, const crypto::key_ring& keys, account_policy policy,
-           session_policy lifetimes)
-      : repository_(database), hashes_(hashes), keys_(keys), policy_(std::move(policy)), lifetimes_(lifetimes) {}
+  accounts(db::database& database, crypto::hash_pool& hashes, const crypto::key_ring& keys,
+           account_policy policy, session_policy lifetimes)
+      : repository_(database),
+        hashes_(hashes),
+        keys_(keys),
+        policy_(std::move(policy)),
+        lifetimes_(lifetimes) {}
 
   /// A fresh account id (UUIDv7).
   [[nodiscard]] static uuid new_id();
@@ -89,7 +93,8 @@ class accounts {
 
   /// Changes metadata, password, or both at once. A new password ends the other sessions.
   /// Errors: weak_password, same_password, current_password_*, metadata_too_large, conflict.
-  boost::asio::awaitable<result<account>> update(session_key who, update_command what, async::deadline deadline);
+  boost::asio::awaitable<result<account>> update(session_key who, update_command what,
+                                                 async::deadline deadline);
 
  private:
   [[nodiscard]] new_session make_session(const crypto::refresh_token& token, timestamp now, json_text amr,

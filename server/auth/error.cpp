@@ -19,7 +19,8 @@ error from_database(const db::error& failure) {
     case db::errc::rejected:
       // Locks and failovers pass; anything else the server refuses is a statement of ours that is wrong.
       if (failure.sqlstate == "55P03" || failure.sqlstate == "57014" || failure.sqlstate == "25006" ||
-          failure.is_class("40") || failure.is_class("53") || failure.is_class("57") || failure.is_class("08")) {
+          failure.is_class("40") || failure.is_class("53") || failure.is_class("57") ||
+          failure.is_class("08")) {
         mapped.code = errc::unavailable;
         mapped.reason = "database_busy";
       } else {

@@ -13,34 +13,34 @@ namespace pam::auth {
 
 /// What the domain answers when it does not answer with a value.
 enum class errc {
-  invalid_credentials,        ///< unknown subject, wrong or missing password: one answer for all
-  email_invalid,              ///< the address cannot be canonicalised; `detail` says why
-  email_not_confirmed,        ///< right password, address not yet confirmed
-  account_exists,             ///< the address is claimed
-  account_not_found,          ///< the account of a token is gone
+  invalid_credentials,  ///< unknown subject, wrong or missing password: one answer for all
+  email_invalid,        ///< the address cannot be canonicalised; `detail` says why
+  email_not_confirmed,  ///< right password, address not yet confirmed
+  account_exists,       ///< the address is claimed
+  account_not_found,    ///< the account of a token is gone
   account_banned,
-  session_not_found,          ///< never existed, or ended
-  session_expired,            ///< idle or absolute end reached
-  refresh_token_not_found,    ///< not genuine, or its salt is not the session's
-  refresh_token_reused,       ///< theft: the session has just been ended
-  weak_password,              ///< `reasons` says how
+  session_not_found,        ///< never existed, or ended
+  session_expired,          ///< idle or absolute end reached
+  refresh_token_not_found,  ///< not genuine, or its salt is not the session's
+  refresh_token_reused,     ///< theft: the session has just been ended
+  weak_password,            ///< `reasons` says how
   same_password,
   current_password_required,
   current_password_invalid,
   metadata_too_large,
   signup_disabled,
-  conflict,                   ///< lost against a concurrent change; the caller may try again
-  overloaded,                 ///< a bounded queue is full; `reason` names the limit; nothing was done
-  unavailable,                ///< the database or a key is not usable now; `reason` names what
-  internal,                   ///< a bug; `detail` for logs
+  conflict,     ///< lost against a concurrent change; the caller may try again
+  overloaded,   ///< a bounded queue is full; `reason` names the limit; nothing was done
+  unavailable,  ///< the database or a key is not usable now; `reason` names what
+  internal,     ///< a bug; `detail` for logs
 };
 
 /// A failed domain call. `detail` is safe for clients only where the code's comment says so.
 struct error {
   errc code = errc::internal;
-  std::string_view reason = "";                ///< a literal: the limit or part that refused
+  std::string_view reason = "";  ///< a literal: the limit or part that refused
   std::string detail;
-  std::vector<std::string_view> reasons;       ///< weak_password: length | characters | pwned
+  std::vector<std::string_view> reasons;  ///< weak_password: length | characters | pwned
 };
 
 template <class T>

@@ -3,7 +3,8 @@
 namespace pam::auth {
 namespace {
 
-verdict judge_older(const judged_row& row, std::uint32_t generation, timestamp now, const session_policy& policy) {
+verdict judge_older(const judged_row& row, std::uint32_t generation, timestamp now,
+                    const session_policy& policy) {
   const auto since_rotation = now - row.refreshed_at;
   const std::uint32_t behind = row.generation - generation;
   const bool in_reuse_interval = policy.reuse_interval.count() > 0 && since_rotation <= policy.reuse_interval;
@@ -14,7 +15,8 @@ verdict judge_older(const judged_row& row, std::uint32_t generation, timestamp n
   // A lost response: the successor of this token was never used, so the holder of the parent is owed it.
   const bool in_lost_response_window =
       policy.lost_response_window.count() > 0 && since_rotation <= policy.lost_response_window;
-  if (behind == 1 && in_lost_response_window && row.repeats < max_counted_repeats) return verdict::repeat_counted;
+  if (behind == 1 && in_lost_response_window && row.repeats < max_counted_repeats)
+    return verdict::repeat_counted;
 
   return verdict::theft;
 }

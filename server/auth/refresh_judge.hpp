@@ -15,22 +15,22 @@ struct judged_row {
   timestamp expires_at{};
   timestamp absolute_expires_at{};
   bool is_revoked = false;
-  bool is_account_gone = false;    ///< deleted, or its sessions are older than `tokens_valid_after`
+  bool is_account_gone = false;  ///< deleted, or its sessions are older than `tokens_valid_after`
   bool is_account_banned = false;
 };
 
 /// What to do with a genuine refresh token that is not simply the row's current one.
 enum class verdict : std::uint8_t {
-  not_found,        ///< no row, or the salt is not the session's: write nothing, answer refresh_token_not_found
-  unproven,         ///< like not_found, and counted as an alarm: our refresh key may be out
-  ended,            ///< the session was revoked or its account deleted
-  expired,          ///< idle or absolute end
+  not_found,  ///< no row, or the salt is not the session's: write nothing, answer refresh_token_not_found
+  unproven,   ///< like not_found, and counted as an alarm: our refresh key may be out
+  ended,      ///< the session was revoked or its account deleted
+  expired,    ///< idle or absolute end
   banned,
-  rotate_again,     ///< it *is* the current token: the row changed between UPDATE and SELECT
-  repeat,           ///< hand out the identical successor, nothing is written
-  repeat_counted,   ///< likewise, but one of the few repeats of the lost-response window is used up
-  resync,           ///< proven and ahead of the row: a failover or restore lost rotations
-  theft,            ///< an older token came back: end the session
+  rotate_again,    ///< it *is* the current token: the row changed between UPDATE and SELECT
+  repeat,          ///< hand out the identical successor, nothing is written
+  repeat_counted,  ///< likewise, but one of the few repeats of the lost-response window is used up
+  resync,          ///< proven and ahead of the row: a failover or restore lost rotations
+  theft,           ///< an older token came back: end the session
 };
 
 /// How many times a successor is handed out again after `reuse_interval`.

@@ -28,19 +28,21 @@ constexpr auto rotate_sql = detail::sql(
     "AND accounts.id = $1 AND accounts.deleted_at IS NULL "
     "AND (accounts.banned_until IS NULL OR accounts.banned_until <= $7) "
     "AND (accounts.tokens_valid_after IS NULL OR accounts.tokens_valid_after <= sessions.created_at) "
-    "RETURNING sessions.id, sessions.account_id, sessions.created_at, sessions.refreshed_at, sessions.expires_at, "
+    "RETURNING sessions.id, sessions.account_id, sessions.created_at, sessions.refreshed_at, "
+    "sessions.expires_at, "
     "sessions.absolute_expires_at, sessions.aal, sessions.amr, sessions.ip, sessions.user_agent) SELECT ",
     account_list, ", ", identity_list, ", ", session_list,
     " FROM s JOIN accounts a ON a.id = $1 LEFT JOIN identities i ON i.account_id = $1");
 constexpr db::statement rotate_statement{
     rotate_sql.c_str(),
-    db::types(pg_type::uuid, pg_type::uuid, pg_type::bytea, pg_type::bytea, pg_type::int4, pg_type::timestamptz,
-              pg_type::timestamptz),
+    db::types(pg_type::uuid, pg_type::uuid, pg_type::bytea, pg_type::bytea, pg_type::int4,
+              pg_type::timestamptz, pg_type::timestamptz),
     session_write};
 
 constexpr db::statement find_state_statement{
     "SELECT s.generation, s.repeats, s.refreshed_at, s.expires_at, s.absolute_expires_at, "
-    "s.revoked_at IS NOT NULL, a.deleted_at IS NOT NULL OR coalesce(a.tokens_valid_after > s.created_at, false), "
+    "s.revoked_at IS NOT NULL, a.deleted_at IS NOT NULL OR coalesce(a.tokens_valid_after > s.created_at, "
+    "false), "
     "coalesce(a.banned_until > $3, false), s.refresh_token "
     "FROM sessions s JOIN accounts a ON a.id = $1 WHERE s.account_id = $1 AND s.id = $2",
     db::types(pg_type::uuid, pg_type::uuid, pg_type::timestamptz),
@@ -56,8 +58,10 @@ constexpr db::statement repeat_statement{
 
 // Not repeatable: it counts. Sent twice it would use up two of the client's repeats.
 constexpr auto repeat_counted_sql = detail::sql(
-    "WITH s AS (UPDATE sessions SET repeats = repeats + 1 WHERE account_id = $1 AND id = $2 AND generation = $3 "
-    "AND repeats < $5 AND revoked_at IS NULL AND expires_at > $4 RETURNING id, account_id, created_at, refreshed_at, "
+    "WITH s AS (UPDATE sessions SET repeats = repeats + 1 WHERE account_id = $1 AND id = $2 AND generation = "
+    "$3 "
+    "AND repeats < $5 AND revoked_at IS NULL AND expires_at > $4 RETURNING id, account_id, created_at, "
+    "refreshed_at, "
     "expires_at, absolute_expires_at, aal, amr, ip, user_agent) SELECT ",
     account_list, ", ", identity_list, ", ", session_list,
     " FROM s JOIN accounts a ON a.id = $1 LEFT JOIN identities i ON i.account_id = $1");
@@ -70,14 +74,15 @@ constexpr auto resync_sql = detail::sql(
     "WITH s AS (UPDATE sessions SET refresh_token = $4, generation = $5, repeats = 0, "
     "refreshed_at = greatest(refreshed_at, $7), expires_at = least($6, absolute_expires_at) "
     "WHERE account_id = $1 AND id = $2 AND refresh_token = $3 AND revoked_at IS NULL AND expires_at > $7 "
-    "RETURNING id, account_id, created_at, refreshed_at, expires_at, absolute_expires_at, aal, amr, ip, user_agent) "
+    "RETURNING id, account_id, created_at, refreshed_at, expires_at, absolute_expires_at, aal, amr, ip, "
+    "user_agent) "
     "SELECT ",
     account_list, ", ", identity_list, ", ", session_list,
     " FROM s JOIN accounts a ON a.id = $1 LEFT JOIN identities i ON i.account_id = $1");
 constexpr db::statement resync_statement{
     resync_sql.c_str(),
-    db::types(pg_type::uuid, pg_type::uuid, pg_type::bytea, pg_type::bytea, pg_type::int4, pg_type::timestamptz,
-              pg_type::timestamptz),
+    db::types(pg_type::uuid, pg_type::uuid, pg_type::bytea, pg_type::bytea, pg_type::int4,
+              pg_type::timestamptz, pg_type::timestamptz),
     session_write};
 
 // Repeatable: the second run finds the row ended by the first, at the same moment, and says so again.
@@ -92,9 +97,10 @@ constexpr db::statement end_others_statement{
     db::types(pg_type::uuid, pg_type::uuid, pg_type::timestamptz, pg_type::int2, pg_type::uuid),
     {.batch = db::batch::alone, .rank = db::lock_rank::session, .conflict_key = 0}};
 
-constexpr auto list_sql = detail::sql("SELECT ", session_list,
-                                      " FROM sessions s WHERE s.account_id = $1 AND s.id >= $2 "
-                                      "AND s.revoked_at IS NULL AND s.expires_at > $3 ORDER BY s.id DESC LIMIT 100");
+constexpr auto list_sql =
+    detail::sql("SELECT ", session_list,
+                " FROM sessions s WHERE s.account_id = $1 AND s.id >= $2 "
+                "AND s.revoked_at IS NULL AND s.expires_at > $3 ORDER BY s.id DESC LIMIT 100");
 constexpr db::statement list_statement{
     list_sql.c_str(), db::types(pg_type::uuid, pg_type::uuid, pg_type::timestamptz), {}};
 
@@ -114,8 +120,11 @@ constexpr db::statement find_bearer_account_statement{
     find_bearer_account_sql.c_str(), db::types(pg_type::uuid, pg_type::uuid), {}};
 
 constexpr std::array<const db::statement*, 10> all_statements{
-    &rotate_statement, &find_state_statement, &repeat_statement,     &repeat_counted_statement, &resync_statement,
-    &end_statement,    &end_others_statement, &list_statement,       &find_bearer_statement,    &find_bearer_account_statement};
+    &rotate_statement,      &find_state_statement,
+    &repeat_statement,      &repeat_counted_statement,
+    &resync_statement,      &end_statement,
+    &end_others_statement,  &list_statement,
+    &find_bearer_statement, &find_bearer_account_statement};
 
 std::optional<account_session> read_account_session(const db::rows& from) {
   if (from.empty()) return std::nullopt;
@@ -144,7 +153,9 @@ db::params key_params(const session_key& key) {
 }
 
 // Generations are non-negative int4 in the table; the token's field is 32 bits wide.
-std::int32_t as_int4(std::uint32_t generation) { return static_cast<std::int32_t>(generation & 0x7fffffffU); }
+std::int32_t as_int4(std::uint32_t generation) {
+  return static_cast<std::int32_t>(generation & 0x7fffffffU);
+}
 
 }  // namespace
 
@@ -207,8 +218,8 @@ boost::asio::awaitable<result<std::optional<account_session>>> session_repositor
   co_return read_account_session(*rows);
 }
 
-boost::asio::awaitable<result<bool>> session_repository::end(session_key key, revoke_reason why, timestamp now,
-                                                             async::deadline deadline) {
+boost::asio::awaitable<result<bool>> session_repository::end(session_key key, revoke_reason why,
+                                                             timestamp now, async::deadline deadline) {
   db::params values = key_params(key);
   values.add(now).add(static_cast<std::int16_t>(why));
   const db::call_options options{deadline};
@@ -218,7 +229,8 @@ boost::asio::awaitable<result<bool>> session_repository::end(session_key key, re
   co_return has_ended;
 }
 
-boost::asio::awaitable<result<std::int64_t>> session_repository::end_others(session_key keep, revoke_reason why,
+boost::asio::awaitable<result<std::int64_t>> session_repository::end_others(session_key keep,
+                                                                            revoke_reason why,
                                                                             timestamp oldest, timestamp now,
                                                                             async::deadline deadline) {
   db::params values = key_params(keep);
@@ -244,8 +256,8 @@ boost::asio::awaitable<result<std::vector<session>>> session_repository::list(uu
   co_return found;
 }
 
-boost::asio::awaitable<result<std::optional<bearer_row>>> session_repository::find_bearer(session_key key,
-                                                                                          async::deadline deadline) {
+boost::asio::awaitable<result<std::optional<bearer_row>>> session_repository::find_bearer(
+    session_key key, async::deadline deadline) {
   const db::call_options options{deadline};
   auto rows = co_await database_.execute(find_bearer_statement, key_params(key), options);
   if (rows.has_error()) co_return from_database(rows.error());
@@ -268,6 +280,8 @@ boost::asio::awaitable<result<std::optional<bearer_account>>> session_repository
   co_return found;
 }
 
-std::span<const db::statement* const> session_repository::statements() { return all_statements; }
+std::span<const db::statement* const> session_repository::statements() {
+  return all_statements;
+}
 
 }  // namespace pam::auth

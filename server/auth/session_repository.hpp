@@ -65,30 +65,30 @@ class session_repository {
 
   /// Reads what a repeated answer is made of, and counts the repeat when `is_counted`.
   /// @return nullopt when the row has moved on from `generation` or its repeats are used up
-  boost::asio::awaitable<result<std::optional<account_session>>> repeat(session_key key, std::uint32_t generation,
+  boost::asio::awaitable<result<std::optional<account_session>>> repeat(session_key key,
+                                                                        std::uint32_t generation,
                                                                         bool is_counted, timestamp now,
                                                                         async::deadline deadline);
 
   /// Moves a row that lost rotations forward to `generation`, if it still holds `stored`.
-  boost::asio::awaitable<result<std::optional<account_session>>> resync(session_key key,
-                                                                        crypto::refresh_token_hash stored,
-                                                                        std::uint32_t generation,
-                                                                        crypto::refresh_token_hash successor,
-                                                                        timestamp idle_end, timestamp now,
-                                                                        async::deadline deadline);
+  boost::asio::awaitable<result<std::optional<account_session>>> resync(
+      session_key key, crypto::refresh_token_hash stored, std::uint32_t generation,
+      crypto::refresh_token_hash successor, timestamp idle_end, timestamp now, async::deadline deadline);
 
   /// Ends one session. @return false when it did not exist or had already ended
   boost::asio::awaitable<result<bool>> end(session_key key, revoke_reason why, timestamp now,
                                            async::deadline deadline);
   /// Ends the account's sessions except `keep` (nil: none is kept). @return how many
-  boost::asio::awaitable<result<std::int64_t>> end_others(session_key keep, revoke_reason why, timestamp oldest,
-                                                          timestamp now, async::deadline deadline);
+  boost::asio::awaitable<result<std::int64_t>> end_others(session_key keep, revoke_reason why,
+                                                          timestamp oldest, timestamp now,
+                                                          async::deadline deadline);
   /// Live sessions, newest first, at most 100.
   boost::asio::awaitable<result<std::vector<session>>> list(uuid account, timestamp oldest, timestamp now,
                                                             async::deadline deadline);
 
   /// @return nullopt when the account does not exist
-  boost::asio::awaitable<result<std::optional<bearer_row>>> find_bearer(session_key key, async::deadline deadline);
+  boost::asio::awaitable<result<std::optional<bearer_row>>> find_bearer(session_key key,
+                                                                        async::deadline deadline);
   /// The same with the account and its identities, in one statement.
   boost::asio::awaitable<result<std::optional<bearer_account>>> find_bearer_account(session_key key,
                                                                                     async::deadline deadline);

@@ -8,7 +8,9 @@
 namespace pam::auth {
 namespace {
 
-void count(std::atomic<std::uint64_t>& counter) { counter.fetch_add(1, std::memory_order_relaxed); }
+void count(std::atomic<std::uint64_t>& counter) {
+  counter.fetch_add(1, std::memory_order_relaxed);
+}
 
 error failed(errc code) {
   error failure;
@@ -16,11 +18,14 @@ error failed(errc code) {
   return failure;
 }
 
-session_key key_of(const crypto::refresh_token& token) { return session_key{token.account, token.session}; }
+session_key key_of(const crypto::refresh_token& token) {
+  return session_key{token.account, token.session};
+}
 
 /// The row's current token, if the presented one carries the session's salt: recomputed under the
 /// current refresh key, then under the previous one.
-std::optional<crypto::refresh_token> prove(const crypto::key_ring& keys, const crypto::refresh_token& presented,
+std::optional<crypto::refresh_token> prove(const crypto::key_ring& keys,
+                                           const crypto::refresh_token& presented,
                                            const session_state& state) {
   for (const bool with_previous : {false, true}) {
     if (with_previous && !keys.has_previous_refresh_key()) break;
@@ -35,10 +40,12 @@ std::optional<crypto::refresh_token> prove(const crypto::key_ring& keys, const c
 result<void> judge_bearer(const bearer_row& row, std::int64_t issued_at, timestamp now) {
   if (row.deleted_at) return failed(errc::account_not_found);
   if (!row.has_session || row.is_session_revoked) return failed(errc::session_not_found);
-  if (row.session_expires_at <= now || row.session_absolute_expires_at <= now) return failed(errc::session_not_found);
+  if (row.session_expires_at <= now || row.session_absolute_expires_at <= now)
+    return failed(errc::session_not_found);
   // `iat` has whole seconds: a token of the very second of the cut is let in, never one of a second before.
   if (row.tokens_valid_after &&
-      std::chrono::floor<std::chrono::seconds>(*row.tokens_valid_after).time_since_epoch().count() > issued_at) {
+      std::chrono::floor<std::chrono::seconds>(*row.tokens_valid_after).time_since_epoch().count() >
+          issued_at) {
     return failed(errc::session_not_found);
   }
   if (row.banned_until && *row.banned_until > now) return failed(errc::account_banned);
@@ -51,7 +58,8 @@ constexpr int max_rounds = 4;
 
 }  // namespace
 
-boost::asio::awaitable<result<grant>> sessions::refresh(crypto::refresh_token presented, async::deadline deadline) {
+boost::asio::awaitable<result<grant>> sessions::refresh(crypto::refresh_token presented,
+                                                        async::deadline deadline) {
   if (!keys_.is_genuine(presented)) {
     count(statistics_.not_genuine);
     co_return failed(errc::refresh_token_not_found);
@@ -82,11 +90,13 @@ boost::asio::awaitable<result<grant>> sessions::refresh(crypto::refresh_token pr
   co_return busy;
 }
 
-boost::asio::awaitable<result<std::optional<grant>>> sessions::rotate(crypto::refresh_token presented, timestamp now,
+boost::asio::awaitable<result<std::optional<grant>>> sessions::rotate(crypto::refresh_token presented,
+                                                                      timestamp now,
                                                                       async::deadline deadline) {
   crypto::refresh_token successor = keys_.derive(presented, presented.generation + 1);
-  auto row = co_await repository_.rotate(key_of(presented), crypto::hash_of(presented), presented.generation,
-                                         crypto::hash_of(successor), now + policy_.idle_lifetime, now, deadline);
+  auto row =
+      co_await repository_.rotate(key_of(presented), crypto::hash_of(presented), presented.generation,
+                                  crypto::hash_of(successor), now + policy_.idle_lifetime, now, deadline);
   if (row.has_error()) co_return row.error();
   std::optional<grant> granted;
   if (row->has_value()) {
@@ -119,7 +129,8 @@ boost::asio::awaitable<result<std::optional<grant>>> sessions::carry_out(verdict
     case verdict::repeat_counted: {
       const bool is_counted = decision == verdict::repeat_counted;
       const auto current = prove(keys_, presented, state);
-      auto row = co_await repository_.repeat(key_of(presented), state.facts.generation, is_counted, now, deadline);
+      auto row =
+          co_await repository_.repeat(key_of(presented), state.facts.generation, is_counted, now, deadline);
       if (row.has_error()) co_return row.error();
       if (!row->has_value()) co_return granted;  // the row moved on: judge it again
       count(is_counted ? statistics_.repeated_counted : statistics_.repeated);
@@ -128,8 +139,9 @@ boost::asio::awaitable<result<std::optional<grant>>> sessions::carry_out(verdict
     }
     case verdict::resync: {
       crypto::refresh_token successor = keys_.derive(presented, presented.generation + 1);
-      auto row = co_await repository_.resync(key_of(presented), state.current, successor.generation,
-                                             crypto::hash_of(successor), now + policy_.idle_lifetime, now, deadline);
+      auto row =
+          co_await repository_.resync(key_of(presented), state.current, successor.generation,
+                                      crypto::hash_of(successor), now + policy_.idle_lifetime, now, deadline);
       if (row.has_error()) co_return row.error();
       if (!row->has_value()) co_return granted;
       count(statistics_.resynced);
@@ -137,7 +149,8 @@ boost::asio::awaitable<result<std::optional<grant>>> sessions::carry_out(verdict
       co_return granted;
     }
     case verdict::theft: {
-      auto ended = co_await repository_.end(key_of(presented), revoke_reason::refresh_token_reused, now, deadline);
+      auto ended =
+          co_await repository_.end(key_of(presented), revoke_reason::refresh_token_reused, now, deadline);
       if (ended.has_error()) co_return ended.error();
       count(statistics_.reused);
       co_return failed(errc::refresh_token_reused);
@@ -162,7 +175,8 @@ boost::asio::awaitable<result<account>> sessions::read(bearer who, async::deadli
   co_return std::move((*found)->account);
 }
 
-boost::asio::awaitable<result<void>> sessions::sign_out(bearer who, sign_out_scope scope, async::deadline deadline) {
+boost::asio::awaitable<result<void>> sessions::sign_out(bearer who, sign_out_scope scope,
+                                                        async::deadline deadline) {
   const timestamp now = clock_now();
   const timestamp oldest = now - policy_.absolute_lifetime;
   if (scope == sign_out_scope::local) {

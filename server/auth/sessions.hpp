@@ -67,7 +67,8 @@ class sessions {
 
  private:
   /// What the judge decided, carried out; nullopt asks for another round.
-  boost::asio::awaitable<result<std::optional<grant>>> carry_out(verdict decision, crypto::refresh_token presented,
+  boost::asio::awaitable<result<std::optional<grant>>> carry_out(verdict decision,
+                                                                 crypto::refresh_token presented,
                                                                  session_state state, timestamp now,
                                                                  async::deadline deadline);
   boost::asio::awaitable<result<std::optional<grant>>> rotate(crypto::refresh_token presented, timestamp now,

@@ -13,8 +13,8 @@
 
 namespace pam::auth {
 
-using db::timestamp;
 using boost::uuids::uuid;
+using db::timestamp;
 
 /// JSON object text, opaque to the domain: made by protocol/ and PostgreSQL, read by neither of us.
 using json_text = std::string;
@@ -61,7 +61,7 @@ struct session {
   uuid id{};
   timestamp created_at{};
   timestamp refreshed_at{};
-  timestamp expires_at{};           ///< idle end
+  timestamp expires_at{};  ///< idle end
   timestamp absolute_expires_at{};
   std::int16_t aal = 1;
   json_text amr;

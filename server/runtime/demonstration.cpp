@@ -7,13 +7,13 @@
 #include <string_view>
 #include <utility>
 
+#include <simdjson.h>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
-#include <simdjson.h>
 
 #include "server/crypto/random.hpp"
 
@@ -88,8 +88,8 @@ class round {
     out_ << '\n';
     answer got = to_.send(verb, prefix_ + path, body, token);
     if (got.status != expected) {
-      throw std::runtime_error("answered " + std::to_string(got.status) + " instead of " + std::to_string(expected) +
-                               ": " + got.body);
+      throw std::runtime_error("answered " + std::to_string(got.status) + " instead of " +
+                               std::to_string(expected) + ": " + got.body);
     }
     return got;
   }
@@ -119,8 +119,9 @@ void play(round& play_round) {
   const std::string first = member(got, "refresh_token");
   play_round.show() << "200  signed in, refresh token " << shortened(first) << '\n';
 
-  got = play_round.step(http::verb::post, "/token?grant_type=refresh_token", R"({"refresh_token":")" + first + R"("})",
-                        "", R"({"refresh_token":")" + shortened(first) + R"("})", 200);
+  got = play_round.step(http::verb::post, "/token?grant_type=refresh_token",
+                        R"({"refresh_token":")" + first + R"("})", "",
+                        R"({"refresh_token":")" + shortened(first) + R"("})", 200);
   const std::string access = member(got, "access_token");
   if (member(got, "refresh_token") == first) throw std::runtime_error("the refresh token was not rotated");
   play_round.show() << "200  refreshed, the token was rotated\n";
@@ -138,7 +139,8 @@ void play(round& play_round) {
 
 }  // namespace
 
-bool demonstrate(std::uint16_t port, const std::string& prefix, const std::string& certificate, std::ostream& out) {
+bool demonstrate(std::uint16_t port, const std::string& prefix, const std::string& certificate,
+                 std::ostream& out) {
   try {
     client to{port, certificate};
     round play_round{to, prefix, out};

@@ -10,6 +10,7 @@ namespace pam::runtime {
 /// refresh, read, sign out. Blocks; runs on a thread of its own, beside the server it talks to.
 /// @param certificate  PEM file the server's certificate is verified with
 /// @return true when every step answered as it should; otherwise `out` says which did not
-bool demonstrate(std::uint16_t port, const std::string& prefix, const std::string& certificate, std::ostream& out);
+bool demonstrate(std::uint16_t port, const std::string& prefix, const std::string& certificate,
+                 std::ostream& out);
 
 }  // namespace pam::runtime

@@ -11,7 +11,7 @@
 namespace pam::runtime {
 
 void raise_descriptor_limit() {
-  struct rlimit limit {};
+  struct rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   // Raising the soft limit up to the hard one is always allowed (setrlimit(2)).
@@ -44,7 +44,8 @@ int run_serve(const std::string& config_file, const environment& variables, std:
     return 1;
   }
   server& running = **made;
-  running.start([&] { log->info("ready", {{"port", running.port()}, {"internal_port", running.internal_port()}}); });
+  running.start(
+      [&] { log->info("ready", {{"port", running.port()}, {"internal_port", running.internal_port()}}); });
   running.run();
   return 0;
 }

@@ -1,4 +1,6 @@
 # The composition root: shards, the internal port, and the life of a process.
+include(${CMAKE_CURRENT_LIST_DIR}/embedded.cmake)
 pam_library(pam_runtime
-  SOURCES internal_service.cpp render_metrics.cpp request_observer.cpp server.cpp shard.cpp
-  LINK pam_runtime_base pam_api pam_async)
+  SOURCES demonstration.cpp dev.cpp internal_service.cpp render_metrics.cpp request_observer.cpp serve.cpp server.cpp
+          shard.cpp
+  LINK pam_runtime_base pam_embedded pam_cli pam_api simdjson::simdjson)

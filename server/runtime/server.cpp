@@ -25,6 +25,9 @@ crypto::hash_pool_config hash_config_of(const configuration& settings) {
   return pool;
 }
 
+/// Time for what runs when a person pressed Ctrl-C.
+constexpr std::chrono::milliseconds interactive_drain{2'000};
+
 /// The internal port answers one operator, not the world.
 net::limits internal_limits() {
   net::limits bounds;
@@ -119,7 +122,7 @@ void server::run() {
 }
 
 void server::stop() {
-  boost::asio::post(control_, [this] { begin_drain(std::chrono::milliseconds{0}); });
+  boost::asio::post(control_, [this] { begin_drain({std::chrono::milliseconds{0}, interactive_drain}); });
 }
 
 void server::await_signals() {
@@ -128,7 +131,11 @@ void server::await_signals() {
   stop_signals_.async_wait([this](const boost::system::error_code& failure, int signal) {
     if (failure) return;
     log_.info("signal", {{"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}}, "draining");
-    begin_drain(signal == SIGTERM ? settings_.server.drain_delay : std::chrono::milliseconds{0});
+    if (signal == SIGTERM) {
+      begin_drain({settings_.server.drain_delay, settings_.server.drain_timeout});
+    } else {
+      begin_drain({std::chrono::milliseconds{0}, interactive_drain});
+    }
   });
 }
 
@@ -156,16 +163,16 @@ void server::reload() {
   log_.info("reloaded");
 }
 
-void server::begin_drain(std::chrono::milliseconds delay) {
+void server::begin_drain(drain_times times) {
   if (is_draining_.exchange(true)) return;
-  boost::asio::co_spawn(control_, drain(delay), boost::asio::detached);
+  boost::asio::co_spawn(control_, drain(times), boost::asio::detached);
 }
 
-boost::asio::awaitable<void> server::drain(std::chrono::milliseconds delay) {
+boost::asio::awaitable<void> server::drain(drain_times times) {
   // Balancers learn from /readyz before the port closes.
-  delay_.expires_after(delay);
+  delay_.expires_after(times.delay);
   co_await delay_.async_wait(async::tuple_await);
-  const async::deadline deadline = async::within(settings_.server.drain_timeout);
+  const async::deadline deadline = async::within(times.timeout);
   std::size_t pending = shards_.size();
   for (const auto& each : shards_) {
     each->drain(deadline, [this, &pending] {

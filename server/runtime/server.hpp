@@ -44,11 +44,12 @@ class server {
   void start(std::function<void()> on_ready);
 
   /// Serves until SIGTERM, SIGINT or `stop()`, then drains: readiness 503, `drain_delay`, listeners
-  /// closed, running requests finished, `drain_timeout`, the rest cut. SIGHUP reopens the log and loads
-  /// the certificate again. Completes when every thread has ended.
+  /// closed, running requests finished, `drain_timeout`, the rest cut. SIGINT is a person at a keyboard:
+  /// no delay, and two seconds for what runs. SIGHUP reopens the log and loads the certificate again.
+  /// Completes when every thread has ended.
   void run();
 
-  /// As SIGTERM does, but without `drain_delay`. Thread-safe.
+  /// As SIGINT does. Thread-safe.
   void stop();
 
   [[nodiscard]] std::uint16_t port() const { return port_; }
@@ -63,8 +64,12 @@ class server {
   void await_signals();
   void await_reload();
   void reload();
-  void begin_drain(std::chrono::milliseconds delay);
-  boost::asio::awaitable<void> drain(std::chrono::milliseconds delay);
+  struct drain_times {
+    std::chrono::milliseconds delay;
+    std::chrono::milliseconds timeout;
+  };
+  void begin_drain(drain_times times);
+  boost::asio::awaitable<void> drain(drain_times times);
 
   configuration settings_;
   logger& log_;

@@ -53,7 +53,8 @@ TEST_P(account_test, one_of_many_concurrent_sign_ups_of_an_address_wins_and_the_
     int taken = 0;
     std::size_t pending = 16;
     boost::asio::steady_timer done{context_, boost::asio::steady_timer::time_point::max()};
-    const std::string email = "race@example.com" + std::string{GetParam() == pam::tests::route::direct ? "" : "x"};
+    const std::string email =
+        "race@example.com" + std::string{GetParam() == pam::tests::route::direct ? "" : "x"};
     for (int i = 0; i < 16; ++i) {
       boost::asio::co_spawn(context_, sign_up(email), [&](std::exception_ptr, auto answer) {
         if (answer.has_value()) ++won;
@@ -66,10 +67,13 @@ TEST_P(account_test, one_of_many_concurrent_sign_ups_of_an_address_wins_and_the_
     EXPECT_EQ(won, 1);
     EXPECT_EQ(taken, 15);
     EXPECT_EQ(query_one("SELECT count(*)::text FROM accounts WHERE email = '" + email + "'"), "1");
-    EXPECT_EQ(query_one("SELECT count(*)::text FROM sessions s JOIN accounts a ON a.id = s.account_id WHERE a.email = '" +
-                        email + "'"),
-              "1");
-    EXPECT_EQ(query_one("SELECT count(*)::text FROM claims c LEFT JOIN accounts a ON a.id = c.account_id WHERE a.id IS NULL"),
+    EXPECT_EQ(
+        query_one(
+            "SELECT count(*)::text FROM sessions s JOIN accounts a ON a.id = s.account_id WHERE a.email = '" +
+            email + "'"),
+        "1");
+    EXPECT_EQ(query_one("SELECT count(*)::text FROM claims c LEFT JOIN accounts a ON a.id = c.account_id "
+                        "WHERE a.id IS NULL"),
               "0");
   });
 }
@@ -102,7 +106,8 @@ TEST_P(account_test, a_wrong_password_and_an_unknown_address_answer_alike_and_ru
     EXPECT_TRUE(wrong.has_error() && wrong.error().code == errc::invalid_credentials);
     EXPECT_TRUE(unknown.has_error() && unknown.error().code == errc::invalid_credentials);
     EXPECT_EQ(middle.statements_sent - start.statements_sent, end.statements_sent - middle.statements_sent);
-    EXPECT_EQ(query_one("SELECT failed_count::text FROM accounts WHERE email = '" + made.account.email + "'"), "1");
+    EXPECT_EQ(query_one("SELECT failed_count::text FROM accounts WHERE email = '" + made.account.email + "'"),
+              "1");
   });
 }
 
@@ -115,14 +120,16 @@ TEST_P(account_test, success_resets_the_failure_count) {
     auto right = co_await sign_in(made.account.email, password);
 
     EXPECT_TRUE(right.has_value());
-    EXPECT_EQ(query_one("SELECT failed_count::text FROM accounts WHERE email = '" + made.account.email + "'"), "0");
+    EXPECT_EQ(query_one("SELECT failed_count::text FROM accounts WHERE email = '" + made.account.email + "'"),
+              "0");
   });
 }
 
 TEST_P(account_test, a_ban_is_told_only_after_the_right_password) {
   run([this]() -> awaitable<void> {
     const grant made = co_await new_account();
-    run_sql("UPDATE accounts SET banned_until = now() + interval '1 day' WHERE email = '" + made.account.email + "'");
+    run_sql("UPDATE accounts SET banned_until = now() + interval '1 day' WHERE email = '" +
+            made.account.email + "'");
 
     auto wrong = co_await sign_in(made.account.email, "not-the-password");
     auto right = co_await sign_in(made.account.email, password);
@@ -179,7 +186,8 @@ TEST_P(account_test, the_same_password_is_no_change) {
     pam::auth::update_command change;
     change.password.emplace(std::string_view{password});
 
-    auto updated = co_await accounts().update({made.account.id, made.refresh_token.session}, std::move(change), soon());
+    auto updated =
+        co_await accounts().update({made.account.id, made.refresh_token.session}, std::move(change), soon());
 
     EXPECT_TRUE(updated.has_error() && updated.error().code == errc::same_password);
   });
@@ -192,7 +200,8 @@ TEST_P(account_test, metadata_merges_at_the_top_level_and_null_deletes) {
     change.metadata_set = R"({"city":"Pau","tags":["a"]})";
     change.metadata_removed = {"name", "with \"quotes\" and \\ and ,{}"};
 
-    auto updated = co_await accounts().update({made.account.id, made.refresh_token.session}, std::move(change), soon());
+    auto updated =
+        co_await accounts().update({made.account.id, made.refresh_token.session}, std::move(change), soon());
 
     EXPECT_TRUE(updated.has_value());
     if (updated.has_value()) EXPECT_EQ(updated->metadata, R"({"city": "Pau", "tags": ["a"]})");
@@ -205,7 +214,8 @@ TEST_P(account_test, metadata_over_the_limit_is_refused_and_nothing_changes) {
     pam::auth::update_command change;
     change.metadata_set = R"({"big":")" + std::string(17'000, 'x') + R"("})";
 
-    auto updated = co_await accounts().update({made.account.id, made.refresh_token.session}, std::move(change), soon());
+    auto updated =
+        co_await accounts().update({made.account.id, made.refresh_token.session}, std::move(change), soon());
 
     EXPECT_TRUE(updated.has_error() && updated.error().code == errc::metadata_too_large);
     auto found = co_await accounts().find(made.account.id, soon());

@@ -17,13 +17,16 @@
 namespace pam::tests {
 namespace {
 
-std::string database_name() { return "domain_test_" + std::to_string(getpid()); }
+std::string database_name() {
+  return "domain_test_" + std::to_string(getpid());
+}
 
 /// The lines NAME=VALUE of the file that describes the test services.
 const std::map<std::string, std::string>& services() {
   static const std::map<std::string, std::string> read = [] {
     const char* file = std::getenv("PAM_TEST_SERVICES");
-    if (file == nullptr) throw std::runtime_error("PAM_TEST_SERVICES must name the env file of tests/support/services.sh");
+    if (file == nullptr)
+      throw std::runtime_error("PAM_TEST_SERVICES must name the env file of tests/support/services.sh");
     std::ifstream in{file};
     std::map<std::string, std::string> found;
     for (std::string line; std::getline(in, line);) {
@@ -36,7 +39,9 @@ const std::map<std::string, std::string>& services() {
   return read;
 }
 
-std::uint16_t port_named(const char* name) { return static_cast<std::uint16_t>(std::stoi(services().at(name))); }
+std::uint16_t port_named(const char* name) {
+  return static_cast<std::uint16_t>(std::stoi(services().at(name)));
+}
 
 db::admin_settings admin_of(const std::string& database) {
   db::admin_settings settings;
@@ -55,7 +60,9 @@ db::admin_connection connect_admin(const std::string& database) {
 
 }  // namespace
 
-std::string to_string(route value) { return value == route::direct ? "direct" : "pooled"; }
+std::string to_string(route value) {
+  return value == route::direct ? "direct" : "pooled";
+}
 
 void domain_test::SetUpTestSuite() {
   auto admin = connect_admin("postgres");
@@ -73,7 +80,8 @@ void domain_test::TearDownTestSuite() {
 
 void domain_test::SetUp() {
   admin_ = std::make_unique<db::admin_connection>(connect_admin(database_name()));
-  keys_ = std::make_unique<crypto::key_ring>(std::move(*crypto::key_ring::parse(*crypto::key_ring::generate())));
+  keys_ =
+      std::make_unique<crypto::key_ring>(std::move(*crypto::key_ring::parse(*crypto::key_ring::generate())));
   crypto::hash_pool_config cheap;
   cheap.cost.memory_kib = 8192;
   cheap.cost.passes = 1;

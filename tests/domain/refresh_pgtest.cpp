@@ -6,6 +6,7 @@
 namespace {
 
 using namespace std::chrono_literals;
+using boost::asio::awaitable;
 using pam::auth::errc;
 using pam::auth::grant;
 using pam::auth::session_policy;
@@ -13,7 +14,6 @@ using pam::auth::sign_out_scope;
 using pam::crypto::image_of;
 using pam::crypto::key_ring;
 using pam::crypto::refresh_token;
-using boost::asio::awaitable;
 
 class refresh_test : public pam::tests::domain_test {
  protected:
@@ -211,7 +211,8 @@ TEST_P(refresh_test, the_idle_end_is_kept_and_moves_with_each_refresh) {
     const grant first = co_await new_account();
     run_sql("UPDATE sessions SET expires_at = now() + interval '1 hour'" + where(first.refresh_token));
     const refresh_token next = co_await step(first.refresh_token);
-    EXPECT_EQ(query_one("SELECT (expires_at > now() + interval '29 days')::text FROM sessions" + where(next)), "true");
+    EXPECT_EQ(query_one("SELECT (expires_at > now() + interval '29 days')::text FROM sessions" + where(next)),
+              "true");
 
     run_sql("UPDATE sessions SET expires_at = now() - interval '1 second'" + where(next));
     co_await expect_failure(next, errc::session_expired);
@@ -221,11 +222,14 @@ TEST_P(refresh_test, the_idle_end_is_kept_and_moves_with_each_refresh) {
 TEST_P(refresh_test, the_absolute_end_is_never_moved) {
   run([this]() -> awaitable<void> {
     const grant first = co_await new_account();
-    run_sql("UPDATE sessions SET expires_at = now() + interval '1 hour', absolute_expires_at = now() + interval '1 hour'" +
-            where(first.refresh_token));
+    run_sql(
+        "UPDATE sessions SET expires_at = now() + interval '1 hour', absolute_expires_at = now() + interval "
+        "'1 hour'" +
+        where(first.refresh_token));
     const refresh_token next = co_await step(first.refresh_token);
 
-    EXPECT_EQ(query_one("SELECT (expires_at = absolute_expires_at)::text FROM sessions" + where(next)), "true");
+    EXPECT_EQ(query_one("SELECT (expires_at = absolute_expires_at)::text FROM sessions" + where(next)),
+              "true");
   });
 }
 
@@ -233,7 +237,8 @@ TEST_P(refresh_test, a_banned_and_a_deleted_account_cannot_refresh) {
   run([this]() -> awaitable<void> {
     const grant banned = co_await new_account();
     const grant deleted = co_await new_account();
-    run_sql("UPDATE accounts SET banned_until = now() + interval '1 day' WHERE email = '" + banned.account.email + "'");
+    run_sql("UPDATE accounts SET banned_until = now() + interval '1 day' WHERE email = '" +
+            banned.account.email + "'");
     run_sql("UPDATE accounts SET deleted_at = now() WHERE email = '" + deleted.account.email + "'");
 
     co_await expect_failure(banned.refresh_token, errc::account_banned);

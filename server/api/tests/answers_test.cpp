@@ -20,9 +20,9 @@ error of(errc code) {
 
 // auth-js takes any other 4xx on a refresh for a sign-out, and a 5xx but 503 for a broken server.
 TEST(to_problem, a_refresh_answers_only_400_and_503) {
-  for (errc code : {errc::account_not_found, errc::account_banned, errc::session_not_found, errc::session_expired,
-                    errc::refresh_token_not_found, errc::refresh_token_reused, errc::conflict, errc::overloaded,
-                    errc::unavailable, errc::internal}) {
+  for (errc code : {errc::account_not_found, errc::account_banned, errc::session_not_found,
+                    errc::session_expired, errc::refresh_token_not_found, errc::refresh_token_reused,
+                    errc::conflict, errc::overloaded, errc::unavailable, errc::internal}) {
     const unsigned status = to_problem(of(code), origin::token).http_status();
     EXPECT_TRUE(status == 400 || status == 503) << static_cast<int>(code) << " answered " << status;
   }

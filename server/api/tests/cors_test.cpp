@@ -60,7 +60,8 @@ TEST(cors, clients_may_read_the_headers_the_sdks_use) {
   add_cors({"*"}, request);
 
   const std::string exposed = header_of(request, "Access-Control-Expose-Headers");
-  for (const char* name : {"x-supabase-api-version", "X-Total-Count", "Link", "Retry-After", "X-Request-Id", "x-sb-error-code"}) {
+  for (const char* name : {"x-supabase-api-version", "X-Total-Count", "Link", "Retry-After", "X-Request-Id",
+                           "x-sb-error-code"}) {
     EXPECT_NE(exposed.find(name), std::string::npos) << name;
   }
 }
@@ -73,8 +74,9 @@ TEST(cors, preflight_allows_every_header_the_sdks_send) {
 
   EXPECT_EQ(request.out.status, 204U);
   const std::string allowed = header_of(request, "Access-Control-Allow-Headers");
-  for (const char* name : {"authorization", "apikey", "content-type", "accept", "x-client-info", "x-supabase-api-version",
-                           "x-client-ip", "x-retry-count", "traceparent", "tracestate", "baggage", "x-jwt-aud"}) {
+  for (const char* name :
+       {"authorization", "apikey", "content-type", "accept", "x-client-info", "x-supabase-api-version",
+        "x-client-ip", "x-retry-count", "traceparent", "tracestate", "baggage", "x-jwt-aud"}) {
     EXPECT_NE(allowed.find(name), std::string::npos) << name;
   }
 }

@@ -32,7 +32,8 @@ TEST(routes, an_empty_prefix_serves_everything_at_the_root) {
 }
 
 TEST(routes, discovery_answers_at_the_root_and_under_the_prefix) {
-  for (const char* path : {"/health", "/.well-known/jwks.json", "/auth/v1/health", "/auth/v1/.well-known/jwks.json"}) {
+  for (const char* path :
+       {"/health", "/.well-known/jwks.json", "/auth/v1/health", "/auth/v1/.well-known/jwks.json"}) {
     EXPECT_EQ(match_route("/auth/v1", request_for(method::get, path)).outcome, kind::found) << path;
   }
 }
@@ -54,7 +55,8 @@ TEST(routes, a_password_grant_is_admitted_as_hashing_and_a_refresh_as_writing) {
 }
 
 TEST(routes, every_route_has_a_handler) {
-  for (const auto& route : all_routes()) EXPECT_NE(pam::api::handler_of(route.index), nullptr) << route.pattern;
+  for (const auto& route : all_routes())
+    EXPECT_NE(pam::api::handler_of(route.index), nullptr) << route.pattern;
 }
 
 }  // namespace

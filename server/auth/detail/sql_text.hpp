@@ -37,7 +37,8 @@ inline constexpr char identity_list[] =
 
 /// The columns `read_session` reads. `s` is sessions.
 inline constexpr char session_list[] =
-    "s.id, s.created_at, s.refreshed_at, s.expires_at, s.absolute_expires_at, s.aal, s.amr::text, host(s.ip), "
+    "s.id, s.created_at, s.refreshed_at, s.expires_at, s.absolute_expires_at, s.aal, s.amr::text, "
+    "host(s.ip), "
     "s.user_agent::text";
 
 inline constexpr std::size_t account_columns = 15;

@@ -13,7 +13,8 @@ inline uuid uuid_floor(timestamp when) {
   const auto since_epoch = std::chrono::floor<std::chrono::milliseconds>(when).time_since_epoch().count();
   auto milliseconds = static_cast<std::uint64_t>(since_epoch < 0 ? 0 : since_epoch);
   uuid floor{};
-  for (std::size_t i = 6; i-- > 0; milliseconds >>= 8) floor.data[i] = static_cast<std::uint8_t>(milliseconds);
+  for (std::size_t i = 6; i-- > 0; milliseconds >>= 8)
+    floor.data[i] = static_cast<std::uint8_t>(milliseconds);
   return floor;
 }
 

@@ -46,23 +46,23 @@ TEST_P(judge_table, follows_the_rules_of_the_compatible_profile) {
 
 INSTANTIATE_TEST_SUITE_P(
     all, judge_table,
-    testing::Values(
-        judgement{"current_token_raced", 5, 5, 1s, 0, verdict::rotate_again},
-        judgement{"parent_at_once", 5, 4, 0s, 0, verdict::repeat},
-        judgement{"parent_at_the_end_of_the_reuse_interval", 5, 4, 10s, 0, verdict::repeat},
-        judgement{"parent_in_the_reuse_interval_ignores_used_up_repeats", 5, 4, 9s, 3, verdict::repeat},
-        judgement{"parent_just_after_the_reuse_interval", 5, 4, 11s, 0, verdict::repeat_counted},
-        judgement{"parent_third_repeat", 5, 4, 60s, 2, verdict::repeat_counted},
-        judgement{"parent_fourth_repeat", 5, 4, 60s, 3, verdict::theft},
-        judgement{"parent_at_the_end_of_the_window", 5, 4, 300s, 0, verdict::repeat_counted},
-        judgement{"parent_after_the_window", 5, 4, 301s, 0, verdict::theft},
-        judgement{"grandparent_in_the_reuse_interval", 5, 3, 10s, 0, verdict::repeat},
-        judgement{"grandparent_after_the_reuse_interval", 5, 3, 11s, 0, verdict::theft},
-        judgement{"three_generations_back_at_once", 5, 2, 0s, 0, verdict::theft},
-        judgement{"first_token_much_later", 5, 0, 0s, 0, verdict::theft},
-        judgement{"one_ahead_after_a_failover", 5, 6, 100s, 0, verdict::resync},
-        judgement{"many_ahead_after_a_restore", 5, 900, 100s, 0, verdict::resync},
-        judgement{"row_refreshed_in_our_future", 5, 4, -30s, 0, verdict::repeat}),
+    testing::Values(judgement{"current_token_raced", 5, 5, 1s, 0, verdict::rotate_again},
+                    judgement{"parent_at_once", 5, 4, 0s, 0, verdict::repeat},
+                    judgement{"parent_at_the_end_of_the_reuse_interval", 5, 4, 10s, 0, verdict::repeat},
+                    judgement{"parent_in_the_reuse_interval_ignores_used_up_repeats", 5, 4, 9s, 3,
+                              verdict::repeat},
+                    judgement{"parent_just_after_the_reuse_interval", 5, 4, 11s, 0, verdict::repeat_counted},
+                    judgement{"parent_third_repeat", 5, 4, 60s, 2, verdict::repeat_counted},
+                    judgement{"parent_fourth_repeat", 5, 4, 60s, 3, verdict::theft},
+                    judgement{"parent_at_the_end_of_the_window", 5, 4, 300s, 0, verdict::repeat_counted},
+                    judgement{"parent_after_the_window", 5, 4, 301s, 0, verdict::theft},
+                    judgement{"grandparent_in_the_reuse_interval", 5, 3, 10s, 0, verdict::repeat},
+                    judgement{"grandparent_after_the_reuse_interval", 5, 3, 11s, 0, verdict::theft},
+                    judgement{"three_generations_back_at_once", 5, 2, 0s, 0, verdict::theft},
+                    judgement{"first_token_much_later", 5, 0, 0s, 0, verdict::theft},
+                    judgement{"one_ahead_after_a_failover", 5, 6, 100s, 0, verdict::resync},
+                    judgement{"many_ahead_after_a_restore", 5, 900, 100s, 0, verdict::resync},
+                    judgement{"row_refreshed_in_our_future", 5, 4, -30s, 0, verdict::repeat}),
     [](const auto& row) { return std::string{row.param.name}; });
 
 TEST(judge, missing_row_is_not_found_whatever_else_holds) {
@@ -78,7 +78,8 @@ TEST(judge, unproven_salt_learns_nothing_about_an_ended_session) {
 
 TEST(judge, unproven_salt_never_ends_a_session) {
   for (std::uint32_t generation : {0U, 3U, 4U, 5U, 6U, 4'000'000'000U}) {
-    EXPECT_EQ(judge(live_row(5, 1s), generation, false, now, session_policy{}), verdict::unproven) << generation;
+    EXPECT_EQ(judge(live_row(5, 1s), generation, false, now, session_policy{}), verdict::unproven)
+        << generation;
   }
 }
 

@@ -20,9 +20,11 @@ TEST(statement_catalogue, names_are_unique) {
 TEST(statement_catalogue, every_parameter_is_used_and_none_is_missing) {
   for (const auto* statement : statement_catalogue()) {
     for (std::size_t n = 1; n <= statement->parameter_count; ++n) {
-      EXPECT_NE(statement->sql.find("$" + std::to_string(n)), std::string_view::npos) << statement->sql << " $" << n;
+      EXPECT_NE(statement->sql.find("$" + std::to_string(n)), std::string_view::npos)
+          << statement->sql << " $" << n;
     }
-    EXPECT_EQ(statement->sql.find("$" + std::to_string(statement->parameter_count + 1)), std::string_view::npos)
+    EXPECT_EQ(statement->sql.find("$" + std::to_string(statement->parameter_count + 1)),
+              std::string_view::npos)
         << statement->sql;
   }
 }
