@@ -4,15 +4,19 @@ import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
+import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 export const binary = resolve(
   process.env.PAM_AUTH_BIN ?? join(dirname(fileURLToPath(import.meta.url)), '../../../build/release/bin/pam-auth'));
 
 const children = new Set();
-process.on('exit', () => {
+const endAll = () => {
   for (const child of children) child.kill('SIGKILL');
-});
+};
+process.on('exit', endAll);
+// A server that a failed test left behind would keep the test process waiting.
+if (process.env.NODE_TEST_CONTEXT) after(endAll);
 
 /** Resolves with the first truthy value of `condition`; rejects with `what` after `seconds`. */
 export async function until(condition, what, seconds = 30) {
