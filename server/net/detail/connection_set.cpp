@@ -20,6 +20,8 @@ using status = io_result::status;
 constexpr std::chrono::milliseconds tick_length{250};
 /// Connections served in one wake-up before other work of the shard gets its turn.
 constexpr int events_per_wake_up = 128;
+/// Exchanges kept for the next requests.
+constexpr std::size_t kept_exchanges = 256;
 
 int make_epoll() {
   const int made = ::epoll_create1(EPOLL_CLOEXEC);
@@ -44,7 +46,9 @@ connection_set::connection_set(boost::asio::io_context& context, listener_config
       empty_(context, clock::time_point::max()),
       wheel_(tick_length, clock::now()),
       writer_(bounds.keep_alive),
-      now_(clock::now()) {}
+      now_(clock::now()) {
+  pool_.reserve(kept_exchanges);  // giving one back never throws
+}
 
 connection_set::~connection_set() {
   connections_.clear_and_dispose([](connection* gone) { delete gone; });
@@ -293,8 +297,7 @@ std::unique_ptr<exchange> connection_set::take_exchange() {
 }
 
 void connection_set::recycle(std::unique_ptr<exchange> used) {
-  constexpr std::size_t kept = 256;
-  if (!used || pool_.size() >= kept) return;
+  if (!used || pool_.size() >= kept_exchanges) return;
   used->reset();
   pool_.push_back(std::move(used));
 }

@@ -95,6 +95,7 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   void on_sent(connection& to);
   void finish(connection& to, bool was_sent);
   void await_next(connection& from);
+  void read_on(connection& from);
   void end(connection& from);
 
   // Both.

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include <boost/asio/post.hpp>
+
 #include "server/net/detail/connection_set.hpp"
 #include "server/net/detail/counting.hpp"
 
@@ -33,7 +35,12 @@ boost::asio::awaitable<void> connection_set::answer(std::shared_ptr<connection_s
     // The one catch at the session edge: no detail may reach the client; `finished` sees the status.
     has_failed = true;
   }
-  self->on_answer(*from, std::move(request), has_failed);
+  try {
+    self->on_answer(*from, std::move(request), has_failed);
+  } catch (...) {
+    // Out of memory; nothing throws once the connection is gone. Without this nobody would ever end it.
+    self->lose(*from);
+  }
 }
 
 void connection_set::on_answer(connection& to, std::unique_ptr<exchange> request, bool has_failed) {
@@ -131,9 +138,25 @@ void connection_set::finish(connection& to, bool was_sent) {
 }
 
 void connection_set::await_next(connection& from) {
+  // Read-ahead may have brought it with the last one; epoll would not tell.
+  if (from.pipelined || from.stream.has_pending()) {
+    // A handler that does not suspend runs inside dispatch(): served from here, each pipelined request
+    // would stand on the stack of the one before it, and other connections would wait for all of them.
+    // Still `running`, so that nobody destroys the connection before its turn.
+    from.phase = phase::running;
+    boost::asio::post(context_, [self = shared_from_this(), &from] { self->read_on(from); });
+    return;
+  }
   from.phase = phase::idle;
   expire_after(from, bounds_.keep_alive + keep_alive_margin);
   set_events(from, EPOLLIN);
+}
+
+void connection_set::read_on(connection& from) {
+  if (!from.stream.is_open()) return destroy(from);  // lost, cut or shut down meanwhile
+  now_ = clock::now();
+  from.phase = phase::idle;
+  expire_after(from, bounds_.keep_alive + keep_alive_margin);
   if (from.pipelined) {
     from.current = take_exchange();
     from.current->reader.append(*from.pipelined);
@@ -141,7 +164,7 @@ void connection_set::await_next(connection& from) {
     from.pipelined = nullptr;
     if (!advance(from)) return;
   }
-  // Read-ahead may have brought it with the last one; epoll would not tell.
+  set_events(from, EPOLLIN);
   if (from.stream.has_pending()) on_readable(from);
 }
 

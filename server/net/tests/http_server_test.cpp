@@ -2,8 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
+#include <memory>
 #include <string>
+#include <string_view>
+#include <thread>
 
 #include "server/net/http_server.hpp"
 #include "server/net/tests/server_fixture.hpp"
@@ -15,6 +19,12 @@ using namespace std::chrono_literals;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
+
+std::string repeated(std::string_view text, int times) {
+  std::string all;
+  for (int i = 0; i < times; ++i) all += text;
+  return all;
+}
 
 TEST(http_server, a_connection_serves_many_requests) {
   running_server server;
@@ -81,6 +91,46 @@ TEST(http_server, hundreds_of_pipelined_requests_are_all_answered) {
   peer.send(requests);
 
   for (int i = 0; i < 500; ++i) ASSERT_EQ(peer.read_answer().body, "hello /" + std::to_string(i));
+}
+
+TEST(http_server, pipelined_requests_do_not_pile_up_on_the_stack) {
+  running_server server;
+  client peer(server.port());
+
+  expect_flat_pipelining(server, peer);
+}
+
+TEST(http_server, a_pipelining_client_takes_turns_with_others) {
+  running_server server;
+  client greedy(server.port());
+  client modest(server.port());
+  greedy.get("/first");
+  modest.get("/first");
+
+  auto go = server.hold_shard();
+  greedy.send(repeated("GET /missing/ HTTP/1.1\r\nHost: a\r\n\r\n", 50));
+  modest.send("GET /modest HTTP/1.1\r\nHost: a\r\n\r\n");
+  go.set_value();
+  modest.read_answer();
+  for (int i = 0; i < 50; ++i) greedy.read_answer();
+
+  const auto reports = server.reports();
+  const auto served = std::ranges::find(reports, "/modest", &test_service::report::path);
+  EXPECT_LT(served - reports.begin(), 10) << "two came first, and at most a few of the greedy client";
+}
+
+TEST(http_server, a_pipelined_request_whose_turn_comes_after_the_end_is_dropped) {
+  auto server = std::make_unique<running_server>();
+  client peer(server->port());
+  peer.get("/first");
+
+  auto go = server->hold_shard();
+  peer.send(repeated("GET /missing/ HTTP/1.1\r\nHost: a\r\n\r\n", 50));
+  std::thread end([&] { server.reset(); });
+  go.set_value();
+  end.join();
+
+  EXPECT_TRUE(peer.is_closed_by_server());
 }
 
 TEST(http_server, a_request_may_arrive_byte_by_byte) {

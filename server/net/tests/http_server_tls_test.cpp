@@ -51,6 +51,14 @@ TEST_F(tls_server, tls_12_and_13_are_spoken) {
   EXPECT_EQ(server.stats().handshakes, 2u);
 }
 
+TEST_F(tls_server, pipelined_requests_do_not_pile_up_on_the_stack) {
+  const tls_context context = load("a");
+  running_server server({}, &context);
+  client peer(server.port(), tls_wishes{});
+
+  expect_flat_pipelining(server, peer);
+}
+
 TEST_F(tls_server, tls_11_is_refused) {
   const tls_context context = load("a");
   running_server server({}, &context);

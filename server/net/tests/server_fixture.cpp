@@ -1,5 +1,7 @@
 #include "server/net/tests/server_fixture.hpp"
 
+#include <gtest/gtest.h>
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <openssl/err.h>
@@ -8,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <stdexcept>
@@ -31,6 +34,10 @@ void change_sigpipe(int how) {
 }  // namespace
 
 boost::asio::awaitable<void> test_service::serve(request_context& request) {
+  // A coroutine's own variables stand on the heap.
+  const auto stack = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  highest_stack = std::max(highest_stack, stack);
+  lowest_stack = std::min(lowest_stack, stack);
   last_header = request.header("x-test");
   last_path = request.path;
   last_query = request.query;
@@ -50,6 +57,9 @@ boost::asio::awaitable<void> test_service::serve(request_context& request) {
     request.out.close = true;
   } else if (request.path == "/no-content") {
     request.out.status = 204;
+  } else if (request.path.starts_with("/missing/")) {
+    request.out.status = 404;
+    request.out.body = request.path;
   } else {
     request.out.body = "hello " + std::string(request.path);
   }
@@ -97,6 +107,17 @@ running_server::~running_server() {
 
 void running_server::await_waiting(std::size_t count) {
   eventually([&] { return on_shard([this] { return service_.waiting; }) >= count; });
+}
+
+std::promise<void> running_server::hold_shard() {
+  std::promise<void> go;
+  std::promise<void> begun;
+  boost::asio::post(context_, [&begun, until = go.get_future().share()] {
+    begun.set_value();
+    until.wait();
+  });
+  begun.get_future().wait();
+  return go;
 }
 
 std::future<void> running_server::drain(std::chrono::milliseconds budget) {
@@ -248,6 +269,26 @@ std::string client::peer_name() const {
                             static_cast<int>(name.size()));
   X509_free(certificate);
   return name.data();
+}
+
+void expect_flat_pipelining(running_server& server, client& peer) {
+  constexpr int count = 3'000;
+  constexpr std::uintptr_t few_frames = 32 * 1024;
+  std::string requests;
+  for (int i = 0; i < count; ++i) {
+    requests += "GET /missing/" + std::to_string(i) + " HTTP/1.1\r\nHost: a\r\n\r\n";
+  }
+
+  peer.send(requests);
+
+  for (int i = 0; i < count; ++i) {
+    const answer got = peer.read_answer();
+    ASSERT_EQ(got.status, 404u);
+    ASSERT_EQ(got.body, "/missing/" + std::to_string(i));
+  }
+  const auto depth =
+      server.on_shard([&] { return server.service().highest_stack - server.service().lowest_stack; });
+  EXPECT_LT(depth, few_frames);
 }
 
 }  // namespace pam::net::test

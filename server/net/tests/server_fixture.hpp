@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <future>
 #include <memory>
@@ -23,7 +24,7 @@
 namespace pam::net::test {
 
 /// Answers by path: /hello, /echo (the body), /wait (until released), /big (1 MiB), /throw, /close,
-/// /no-content.
+/// /no-content, /missing/... (404 with the path).
 class test_service : public service {
  public:
   struct report {
@@ -47,6 +48,9 @@ class test_service : public service {
   std::string last_header;  ///< value of X-Test of the last request served
   std::string last_path;
   std::string last_query;
+  /// Where the stack stood in each serve(): highest and lowest address.
+  std::uintptr_t highest_stack = 0;
+  std::uintptr_t lowest_stack = UINTPTR_MAX;
 
  private:
   bool is_released_ = false;
@@ -83,6 +87,8 @@ class running_server {
   }
   /// Waits until a handler of /wait runs.
   void await_waiting(std::size_t count = 1);
+  /// Keeps the shard busy from now until the returned promise is set.
+  [[nodiscard]] std::promise<void> hold_shard();
   /// Begins to drain; the future is ready when it is over.
   std::future<void> drain(std::chrono::milliseconds budget);
 
@@ -157,5 +163,9 @@ class client {
   bool is_established_ = false;
   std::string buffer_;
 };
+
+/// Sends 3,000 requests at once, none of which suspends: every answer comes, in order, and no request is
+/// served deeper in the stack than the others.
+void expect_flat_pipelining(running_server& server, client& peer);
 
 }  // namespace pam::net::test
