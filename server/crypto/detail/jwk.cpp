@@ -198,6 +198,11 @@ result<jwk> read_key(const reader& from, std::span<const jwk_use> allowed) {
   return key;
 }
 
+/// The secret of a symmetric key, whatever its use; empty for an asymmetric one.
+std::span<const std::byte> shared_secret_of(const jwk& key) {
+  return key.octets.empty() ? key.material.hmac_key.bytes() : key.octets.bytes();
+}
+
 result<void> check_set(std::span<const jwk> keys, std::span<const jwk_use> allowed) {
   for (const jwk_use use : allowed) {
     const auto count = std::ranges::count_if(
@@ -208,12 +213,13 @@ result<void> check_set(std::span<const jwk> keys, std::span<const jwk_use> allow
     }
   }
   for (std::size_t i = 0; i < keys.size(); ++i) {
+    const auto shared = shared_secret_of(keys[i]);
     for (std::size_t j = 0; j < i; ++j) {
       const std::string pair = "keys[" + std::to_string(j) + "] and keys[" + std::to_string(i) + "]";
       if (keys[i].kid == keys[j].kid) return bad_key(pair + " have the same kid");
       const bool is_same_key =
           (!keys[i].public_members.empty() && keys[i].public_members == keys[j].public_members) ||
-          (!keys[i].octets.empty() && equal(keys[i].octets.bytes(), keys[j].octets.bytes()));
+          (!shared.empty() && equal(shared, shared_secret_of(keys[j])));
       if (is_same_key) return bad_key(pair + " are the same key; one key has one use and one kid");
     }
   }

@@ -181,6 +181,19 @@ TEST(jwk, one_kid_for_two_keys_and_one_key_for_two_uses_are_refused) {
               HasSubstr("are the same key"));
 }
 
+TEST(jwk, one_secret_for_two_symmetric_keys_is_refused) {
+  const std::string machine = key(test::other_ec_members, "machine");
+  const std::string refresh = key(test::refresh_members, "refresh", "current", R"("kid":"1")");
+
+  EXPECT_THAT(
+      refusal_of(key_set({key(test::hmac_members, "user", "current", R"("kid":"a")"),
+                          key(test::hmac_members, "user", "previous", R"("kid":"b")"), machine, refresh})),
+      HasSubstr("are the same key"));
+  EXPECT_THAT(
+      refusal_of(key_set({key(test::refresh_members, "user", "current", R"("kid":"a")"), machine, refresh})),
+      HasSubstr("are the same key"));
+}
+
 TEST(jwk, a_kid_is_short_plain_text) {
   EXPECT_THAT(refusal_with(test::ec_members, R"("kid":"u")", R"("kid":"a b")"), HasSubstr("keys[0].kid"));
   EXPECT_THAT(refusal_with(test::ec_members, R"("kid":"u")", R"("kid":"a\"b")"), HasSubstr("keys[0].kid"));
