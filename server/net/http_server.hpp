@@ -72,6 +72,8 @@ class http_server {
   /// closing it earlier races with a request the client is already sending; what is left at `deadline` is
   /// cut. Completes when no connection is left and every handler has returned: a handler that ignores
   /// its own deadline holds it up. Afterwards nothing of the server keeps the io_context busy.
+  /// May be called again meanwhile: the earliest deadline counts. A server that was never started just
+  /// closes, and `start()` has no effect any more.
   boost::asio::awaitable<void> drain(async::deadline deadline);
 
   [[nodiscard]] const net_statistics& stats() const;

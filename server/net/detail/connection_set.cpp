@@ -42,7 +42,7 @@ connection_set::connection_set(boost::asio::io_context& context, listener_config
       epoll_(context, make_epoll()),
       ticker_(context),
       handshake_pause_(context),
-      cut_timer_(context),
+      cut_timer_(context, clock::time_point::max()),
       empty_(context, clock::time_point::max()),
       wheel_(tick_length, clock::now()),
       writer_(bounds.keep_alive),
@@ -310,15 +310,24 @@ void connection_set::expire_after(connection& from, std::chrono::milliseconds ti
 
 boost::asio::awaitable<void> connection_set::drain(async::deadline deadline) {
   const auto self = shared_from_this();  // the caller may give up the server while this waits
-  now_ = clock::now();
-  is_draining_ = true;
-  stop_accepting();
-  cut_timer_.expires_at(deadline);
-  cut_timer_.async_wait([self](const boost::system::error_code& failure) {
-    if (!failure && !self->is_shut_down_) self->cut();
-  });
+  // Never started, nobody would serve what waits in the backlog, nor time it out.
+  if (!is_started_) shut_down();
+  if (!is_shut_down_) {
+    now_ = clock::now();
+    is_draining_ = true;
+    stop_accepting();
+    cut_at(deadline);
+  }
   while (open_ != 0) co_await empty_.async_wait(async::tuple_await);
   shut_down();
+}
+
+void connection_set::cut_at(async::deadline deadline) {
+  if (deadline >= cut_timer_.expiry()) return;
+  cut_timer_.expires_at(deadline);
+  cut_timer_.async_wait([self = shared_from_this()](const boost::system::error_code& failure) {
+    if (!failure && !self->is_shut_down_) self->cut();
+  });
 }
 
 void connection_set::cut() {
@@ -334,7 +343,7 @@ void connection_set::cut() {
 
 void connection_set::shut_down() {
   if (std::exchange(is_shut_down_, true)) return;
-  acceptor_.close();
+  close_listener();
   ticker_.cancel();
   handshake_pause_.cancel();
   cut_timer_.cancel();

@@ -69,6 +69,7 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   void accept_some();
   void admit(acceptor::connection from);
   void stop_accepting();
+  void close_listener();
   void resume_accepting(acceptor::reason why);
   void watch_listener();
   void wait_for_handshakes();
@@ -99,6 +100,7 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   void end(connection& from);
 
   // Both.
+  void cut_at(async::deadline deadline);
   void cut();
   void set_events(connection& of, std::uint32_t events);
   void destroy(connection& from);
@@ -116,7 +118,7 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   boost::asio::posix::stream_descriptor epoll_;
   boost::asio::steady_timer ticker_;
   boost::asio::steady_timer handshake_pause_;
-  boost::asio::steady_timer cut_timer_;  ///< the deadline of a drain
+  boost::asio::steady_timer cut_timer_;  ///< the deadline of a drain, the earliest of several
   boost::asio::steady_timer empty_;      ///< cancelled when the last connection is gone
   timer_wheel wheel_;
   response_writer writer_;

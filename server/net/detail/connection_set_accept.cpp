@@ -13,6 +13,7 @@ constexpr int accepts_per_wake_up = 64;
 }  // namespace
 
 void connection_set::accept_some() {
+  if (!acceptor_.is_listening()) return;
   for (int i = 0; i < accepts_per_wake_up; ++i) {
     acceptor::connection made = acceptor_.accept(open_, now_);
     if (!made.socket) break;
@@ -56,6 +57,15 @@ void connection_set::stop_accepting() {
     acceptor::connection made = acceptor_.accept_last(open_);
     if (!made.socket) break;
     admit(std::move(made));
+  }
+  close_listener();
+}
+
+void connection_set::close_listener() {
+  // Another process may hold the same socket: closing ours would leave it in the epoll set, and its
+  // connections would wake us for ever.
+  if (acceptor_.is_listening() && is_started_) {
+    ::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_DEL, acceptor_.descriptor(), nullptr);
   }
   acceptor_.close();
 }

@@ -348,67 +348,6 @@ TEST(http_server, destroying_a_server_with_a_running_handler_is_safe) {
   EXPECT_TRUE(peer.is_closed_by_server());
 }
 
-TEST(http_server, drain_lets_a_running_request_finish_and_refuses_new_connections) {
-  running_server server;
-  client peer(server.port());
-  peer.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
-  server.await_waiting();
-
-  auto drained = server.drain(30s);
-  client late(server.port());
-  server.release();
-  const answer got = peer.read_answer();
-
-  EXPECT_FALSE(late.is_connected());
-  EXPECT_EQ(got.body, "waited");
-  EXPECT_EQ(got.header("Connection"), "close");
-  peer.reset();
-  EXPECT_EQ(drained.wait_for(10s), std::future_status::ready);
-  EXPECT_EQ(server.stats().open, 0u);
-}
-
-TEST(http_server, an_idle_connection_is_served_once_more_while_draining) {
-  running_server server;
-  client peer(server.port());
-  peer.get("/first");
-
-  auto drained = server.drain(30s);
-  const answer got = peer.get("/second");
-
-  EXPECT_EQ(got.body, "hello /second");
-  EXPECT_EQ(got.header("Connection"), "close");
-  peer.reset();
-  EXPECT_EQ(drained.wait_for(10s), std::future_status::ready);
-}
-
-TEST(http_server, drain_closes_idle_connections_when_their_promise_ends) {
-  limits bounds;
-  bounds.keep_alive = 100ms;
-  running_server server(bounds);
-  client peer(server.port());
-  peer.get("/first");
-
-  auto drained = server.drain(30s);
-
-  EXPECT_TRUE(peer.is_closed_by_server());
-  EXPECT_EQ(drained.wait_for(10s), std::future_status::ready);
-}
-
-TEST(http_server, drain_cuts_what_is_left_at_its_deadline) {
-  running_server server;
-  client idle(server.port());
-  client half(server.port());
-  idle.get("/first");
-  half.send("GET /half");
-  ASSERT_TRUE(eventually([&] { return server.stats().open == 2; }));
-
-  auto drained = server.drain(50ms);
-
-  EXPECT_EQ(drained.wait_for(10s), std::future_status::ready);
-  EXPECT_TRUE(idle.is_closed_by_server());
-  EXPECT_TRUE(half.is_closed_by_server());
-}
-
 TEST(http_server, a_port_in_use_is_explained) {
   running_server server;
   boost::asio::io_context context;
