@@ -54,7 +54,8 @@ struct entry {
   std::uint64_t sequence = 0;  ///< order of submission
   entry* previous = nullptr;
   entry* next = nullptr;
-  std::size_t heap_index = 0;
+  std::size_t deadline_index = 0;  ///< place in the heap of deadlines
+  std::size_t waiting_index = 0;   ///< place in the heap of those that back off
   time_point not_before;
   pam::db::detail::place place = place::nowhere;
   bool is_abandoned = false;  ///< its caller has been answered or has left
@@ -97,9 +98,10 @@ class entry_list {
   entry* tail_ = nullptr;
 };
 
-/// Binary heap of entries by deadline; each entry knows its place, so that removal is O(log n) and
-/// allocates nothing.
-class deadline_heap {
+/// Binary heap of entries by one of their times; each entry knows its place, so that removal is O(log n)
+/// and allocates nothing once warm.
+template <time_point entry::* Key, std::size_t entry::* Index>
+class entry_heap {
  public:
   [[nodiscard]] bool empty() const { return items_.empty(); }
   [[nodiscard]] entry& top() const { return *items_.front(); }
@@ -109,11 +111,17 @@ class deadline_heap {
  private:
   void place_at(std::size_t index, entry* item) {
     items_[index] = item;
-    item->heap_index = index;
+    item->*Index = index;
   }
   void rise(std::size_t index);
   void sink(std::size_t index);
   std::vector<entry*> items_;
 };
+
+using deadline_heap = entry_heap<&entry::deadline, &entry::deadline_index>;
+using waiting_heap = entry_heap<&entry::not_before, &entry::waiting_index>;
+
+extern template class entry_heap<&entry::deadline, &entry::deadline_index>;
+extern template class entry_heap<&entry::not_before, &entry::waiting_index>;
 
 }  // namespace pam::db::detail

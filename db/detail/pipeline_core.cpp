@@ -39,17 +39,29 @@ bool is_stale_plan(std::string_view state) {
 /// The server is going away or is not the primary any more; the statement itself is not at fault.
 bool says_moved(const error& failure) {
   constexpr std::array<std::string_view, 4> states{"25006", "57P01", "57P02", "57P03"};
-  return failure.is_class("08") || std::find(states.begin(), states.end(), failure.sqlstate) != states.end();
+  return std::find(states.begin(), states.end(), failure.sqlstate) != states.end();
+}
+
+/// The parameter that names the row a statement locks; empty when it names none.
+std::string_view row_key(const entry& item) {
+  const statement::options& opts = item.what->opts;
+  if (opts.rank == lock_rank::none || opts.conflict_key < 0) return {};
+  return item.values.value(static_cast<std::size_t>(opts.conflict_key));
+}
+
+bool is_same_row(const entry& a, const entry& b) {
+  return a.what->opts.rank == b.what->opts.rank && !row_key(a).empty() && row_key(a) == row_key(b);
+}
+
+/// Isolated for no other reason than a row that somebody else had locked.
+bool waits_for_row(const entry& item) {
+  return item.lock_tries != 0 && item.losses < losses_before_alone &&
+         item.what->opts.batch == batch::shared && !item.traits->runs_alone;
 }
 
 /// Lock order inside a batch. Reads (no rank) come first: they wait for nobody.
 auto lock_key(const entry& item) {
-  const statement::options& opts = item.what->opts;
-  std::string_view key;
-  if (opts.rank != lock_rank::none && opts.conflict_key >= 0) {
-    key = item.values.value(static_cast<std::size_t>(opts.conflict_key));
-  }
-  return std::tuple{opts.rank, key, item.sequence};
+  return std::tuple{item.what->opts.rank, row_key(item), item.sequence};
 }
 
 }  // namespace
@@ -96,17 +108,13 @@ void pipeline_core::tick(time_point now) {
     const bool was_sent = item.place == place::sent;
     const bool is_served = std::any_of(lanes_.begin(), lanes_.end(), [](const lane& l) { return l.is_open; });
     const errc code = was_sent || is_served ? errc::deadline : errc::unavailable;
-    const outcome what = was_sent || item.may_have_run ? outcome::unknown : outcome::not_sent;
+    const outcome what = was_sent ? outcome::unknown : outcome::not_sent;
     if (!was_sent) leave_queue(item);
     finish(item, failure_of(code, what, was_sent ? "deadline passed in flight" : "deadline passed in queue"));
     if (!was_sent) release(item);
   }
-  for (std::size_t i = 0; i < waiting_.size();) {
-    entry& item = *waiting_[i];
-    if (item.not_before > now) {
-      ++i;
-      continue;
-    }
+  while (!waiting_.empty() && waiting_.top().not_before <= now) {
+    entry& item = waiting_.top();
     leave_queue(item);
     enqueue(item);
   }
@@ -116,21 +124,22 @@ void pipeline_core::tick(time_point now) {
 std::optional<time_point> pipeline_core::next_tick() const {
   std::optional<time_point> earliest;
   if (!deadlines_.empty()) earliest = deadlines_.top().deadline;
-  for (const entry* item : waiting_)
-    earliest = std::min(earliest.value_or(item->not_before), item->not_before);
+  if (!waiting_.empty()) {
+    const time_point next = waiting_.top().not_before;
+    earliest = std::min(earliest.value_or(next), next);
+  }
   return earliest;
 }
 
 void pipeline_core::shut_down() {
   is_shut_down_ = true;
   const auto drop = [this](entry& item) {
-    const outcome what = item.may_have_run ? outcome::unknown : outcome::not_sent;
     leave_queue(item);
-    finish(item, failure_of(errc::closed, what, "closing"));
+    finish(item, failure_of(errc::closed, outcome::not_sent, "closing"));
     release(item);
   };
   while (!groups_.empty()) drop(*groups_.front().front());
-  while (!waiting_.empty()) drop(*waiting_.front());
+  while (!waiting_.empty()) drop(waiting_.top());
   while (!shared_.empty()) drop(*shared_.front());
   while (!alone_.empty()) drop(*alone_.front());
   publish();
@@ -158,7 +167,7 @@ void pipeline_core::leave_queue(entry& item) {
       alone_.remove(item);
       break;
     case place::waiting:
-      std::erase(waiting_, &item);
+      waiting_.remove(item);
       break;
     case place::group:
       for (auto group = groups_.begin(); group != groups_.end(); ++group) {
@@ -190,6 +199,8 @@ void pipeline_core::finish(entry& item, error failure) {
   deadlines_.remove(item);
   item.has_failed = true;
   item.failure = std::move(failure);
+  // Whatever became of the last sending: an earlier one may have taken effect.
+  if (item.may_have_run) item.failure.outcome = outcome::unknown;
   counters_.failed.add();
   effects_.finished.push_back(&item);
 }
@@ -234,6 +245,12 @@ std::optional<pipeline_core::channel> pipeline_core::ready_channel() const {
   return best;
 }
 
+bool pipeline_core::is_progressing() const {
+  if (in_flight_ != 0) return true;
+  const auto is_fed = [](const lane& on) { return on.is_open && !on.is_paused; };
+  return queued_ != 0 && std::any_of(lanes_.begin(), lanes_.end(), is_fed);
+}
+
 void pipeline_core::take(entry& item, flight& into) {
   leave_queue(item);
   item.place = place::sent;
@@ -241,13 +258,37 @@ void pipeline_core::take(entry& item, flight& into) {
   into.items.push_back(&item);
 }
 
+// The older of both goes first, then whoever was passed over: neither starves the other.
 void pipeline_core::fill(flight& batch) {
-  const bool alone_is_older =
-      !alone_.empty() && (shared_.empty() || alone_.front()->sequence < shared_.front()->sequence);
-  if (alone_is_older) {
-    take(*alone_.front(), batch);
-    return;
+  place chosen = shared_.empty() ? place::alone : place::shared;
+  place passed_over = place::nowhere;
+  if (!shared_.empty() && !alone_.empty()) {
+    const bool is_alone_older = alone_.front()->sequence < shared_.front()->sequence;
+    const place older = is_alone_older ? place::alone : place::shared;
+    chosen = turn_ == place::nowhere ? older : turn_;
+    passed_over = chosen == place::alone ? place::shared : place::alone;
   }
+  turn_ = passed_over;
+  if (chosen == place::alone) {
+    fill_alone(batch);
+  } else {
+    fill_shared(batch);
+  }
+}
+
+// Statements that wait for one row wait for it together: one lock timeout is enough for all.
+void pipeline_core::fill_alone(flight& batch) {
+  entry& first = *alone_.front();
+  entry* other = first.next;
+  take(first, batch);
+  if (!waits_for_row(first)) return;
+  while (other != nullptr && batch.items.size() < limits_.batch) {
+    entry& item = *std::exchange(other, other->next);
+    if (waits_for_row(item) && is_same_row(item, first)) take(item, batch);
+  }
+}
+
+void pipeline_core::fill_shared(flight& batch) {
   std::size_t bytes = 0;
   while (!shared_.empty() && batch.items.size() < limits_.batch) {
     entry& item = *shared_.front();
@@ -334,6 +375,7 @@ bool pipeline_core::synced(channel which, time_point now) {
   if (on.flights.empty() || answering(which) != nullptr) return false;
   flight batch = std::move(on.flights.front());
   on.flights.pop_front();
+  if (!on.flights.empty()) on.flights.front().sent_at = now;  // it has waited for its turn until now
   for (entry* item : batch.items) land(*item);
   if (batch.failure) {
     settle_failed(on, batch, now);
@@ -366,12 +408,30 @@ void pipeline_core::settle_failed(lane& on, flight& batch, time_point now) {
     }
   }
   count_data_error(**culprit, *batch.failure, batch.items.size());
-  const fate next = settle_culprit(**culprit, *batch.failure, now);
+  const fate next = settle_culprit(on, **culprit, *batch.failure, now);
   if (next == fate::goes_along) {
     resend(first, batch.items.end());
   } else {
-    std::rotate(first, culprit, culprit + 1);  // to the front, and out of what goes again
-    resend(first + 1, batch.items.end());
+    const auto fellows_end = std::find_if_not(
+        culprit + 1, batch.items.end(), [&](const entry* item) { return is_same_row(*item, **culprit); });
+    const bool is_locked = batch.failure->sqlstate == "55P03" && !is_shut_down_;
+    const auto rest = is_locked ? fellows_end : culprit + 1;
+    if (is_locked) settle_fellows(**culprit, {culprit + 1, rest}, *batch.failure, now);
+    // To the front, and out of what goes again.
+    resend(std::rotate(first, culprit, rest), batch.items.end());
+  }
+}
+
+// Who wants the row that the culprit did not get would not get it either: they wait with it, else each
+// of them would hold up the batch once more. The batch is sorted, so that they stand behind the culprit.
+void pipeline_core::settle_fellows(const entry& culprit, std::span<entry* const> fellows,
+                                   const error& failure, time_point now) {
+  const bool waits = culprit.place == place::waiting;
+  const time_point until = waits ? culprit.not_before : now + backoff(culprit.lock_tries);
+  for (entry* fellow : fellows) {
+    if (!fellow->is_abandoned && backs_off(*fellow, until)) continue;
+    finish(*fellow, failure);
+    release(*fellow);
   }
 }
 
@@ -379,22 +439,21 @@ void pipeline_core::settle_failed(lane& on, flight& batch, time_point now) {
 // every round, so that the guilty one stands alone after log2(n)+1 of them at the latest.
 void pipeline_core::settle_sync_failure(lane& on, flight& batch, time_point now) {
   const bool is_single = batch.items.size() == 1;
-  if (is_single) {
+  if (!on.rules.atomic_batches) {
+    for (entry* item : batch.items) {
+      item->may_have_run = true;  // any of them may be committed on its worker
+      finish(*item, *batch.failure);
+      release(*item);
+    }
+  } else if (is_single) {
     entry& item = *batch.items.front();
-    if (settle_culprit(item, *batch.failure, now) == fate::goes_along) {
+    if (settle_culprit(on, item, *batch.failure, now) == fate::goes_along) {
       resend(batch.items.begin(), batch.items.end());
     }
-  } else if (on.rules.atomic_batches) {
+  } else {
     const auto middle = batch.items.begin() + static_cast<std::ptrdiff_t>((batch.items.size() + 1) / 2);
     resend(batch.items.begin(), middle);
     resend(middle, batch.items.end());
-  } else {
-    for (entry* item : batch.items) {
-      error failure = *batch.failure;
-      failure.outcome = outcome::unknown;  // any of them may be committed on its worker
-      finish(*item, std::move(failure));
-      release(*item);
-    }
   }
 }
 
@@ -405,7 +464,11 @@ void pipeline_core::count_data_error(entry& culprit, const error& failure, std::
 }
 
 // Answers the culprit, or gives it another try: later (it then stands in `waiting_`) or at once.
-pipeline_core::fate pipeline_core::settle_culprit(entry& culprit, const error& failure, time_point now) {
+pipeline_core::fate pipeline_core::settle_culprit(const lane& on, entry& culprit, const error& failure,
+                                                  time_point now) {
+  // Citus lost a worker in the middle of it: the one error of a statement's own that leaves it in doubt.
+  const bool is_in_doubt = failure.is_class("08") && !on.rules.atomic_batches;
+  if (is_in_doubt) culprit.may_have_run = true;
   if (!culprit.is_abandoned && !is_shut_down_) {
     if (says_moved(failure)) return fate::goes_along;  // until its deadline, on a better connection
     if (is_stale_plan(failure.sqlstate) && culprit.was_sent_by_name && culprit.replans < replans_at_most) {
@@ -414,20 +477,23 @@ pipeline_core::fate pipeline_core::settle_culprit(entry& culprit, const error& f
       if (failure.sqlstate == "0A000" && is_news) ++culprit.traits->epoch;
       return fate::goes_along;
     }
-    if (is_contention(failure.sqlstate) && backs_off(culprit, now)) return fate::is_settled;
+    // Contention rolled it back for certain, so that even a statement marked `once` may go again.
+    const bool may_wait =
+        is_in_doubt ? culprit.what->opts.repeat == repeat::safe : is_contention(failure.sqlstate);
+    if (may_wait && backs_off(culprit, now + backoff(culprit.lock_tries))) return fate::is_settled;
   }
   finish(culprit, failure);
   release(culprit);
   return fate::is_settled;
 }
 
-bool pipeline_core::backs_off(entry& culprit, time_point now) {
-  if (culprit.what->opts.repeat != repeat::safe || culprit.lock_tries >= lock_tries_at_most) return false;
-  culprit.not_before = now + backoff(culprit.lock_tries++);
-  if (culprit.not_before >= culprit.deadline) return false;
-  culprit.is_isolated = true;  // its next wait for the lock must not hold up others again
-  hold(culprit, place::waiting);
-  waiting_.push_back(&culprit);
+bool pipeline_core::backs_off(entry& item, time_point until) {
+  if (item.lock_tries >= lock_tries_at_most || until >= item.deadline) return false;
+  ++item.lock_tries;
+  item.not_before = until;
+  item.is_isolated = true;  // its next wait for the lock must not hold up others again
+  hold(item, place::waiting);
+  waiting_.push(item);
   return true;
 }
 
@@ -458,7 +524,7 @@ void pipeline_core::lose(channel which, time_point now) {
       entry& item = *batch.items[i];
       land(item);
       const bool is_culprit = batch.failure && i == batch.culprit;
-      if (is_culprit && settle_culprit(item, *batch.failure, now) == fate::is_settled) continue;
+      if (is_culprit && settle_culprit(on, item, *batch.failure, now) == fate::is_settled) continue;
       // After an error the server commits nothing of the batch; on Citus what preceded it may be.
       const bool is_behind_culprit = batch.culprit != none && i >= batch.culprit;
       lose_entry(item, batch.failure && (on.rules.atomic_batches || is_behind_culprit));
@@ -478,8 +544,8 @@ void pipeline_core::lose_entry(entry& item, bool is_rolled_back) {
   } else if (may_repeat && !is_shut_down_) {
     enqueue(item);
   } else {
-    const outcome what = item.may_have_run ? outcome::unknown : outcome::not_sent;
-    finish(item, failure_of(is_shut_down_ ? errc::closed : errc::connection, what, "connection lost"));
+    const errc code = is_shut_down_ ? errc::closed : errc::connection;
+    finish(item, failure_of(code, outcome::not_sent, "connection lost"));
     release(item);
   }
 }

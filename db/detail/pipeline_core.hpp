@@ -96,10 +96,17 @@ class pipeline_core {
   [[nodiscard]] std::size_t queued() const { return queued_; }
   [[nodiscard]] std::size_t in_flight() const { return in_flight_; }
   [[nodiscard]] bool is_idle() const { return queued_ == 0 && in_flight_ == 0; }
-  /// True when the channel's last failure says that it talks to the wrong server (25006, 57P0x, 08xxx).
+  /// False when no answer is awaited and nothing queued can be sent: only another channel helps.
+  [[nodiscard]] bool is_progressing() const;
+  /// True when the channel's last failure says that it talks to the wrong server (25006, 57P0x).
   [[nodiscard]] bool has_moved(channel which) const { return lanes_[which].has_moved; }
+  /// True when a paused channel has nothing under way any more: its connection is of no further use.
+  [[nodiscard]] bool is_drained(channel which) const {
+    const lane& on = lanes_[which];
+    return on.is_open && on.is_paused && on.flights.empty();
+  }
   [[nodiscard]] std::size_t batches_in_flight(channel which) const { return lanes_[which].flights.size(); }
-  /// When the oldest unanswered batch left, for the stall limit.
+  /// Since when the server works on the oldest unanswered batch, for the stall limit.
   [[nodiscard]] std::optional<time_point> oldest_sent(channel which) const;
   [[nodiscard]] const core_counters& counters() const { return counters_; }
 
@@ -113,7 +120,7 @@ class pipeline_core {
     std::size_t answered = 0;
     std::size_t culprit = none;
     std::optional<error> failure;  ///< the culprit's, or without one the Sync's
-    time_point sent_at;
+    time_point sent_at;            ///< or when the batch before it was answered, if that is later
   };
   struct lane {
     bool is_open = false;
@@ -132,13 +139,17 @@ class pipeline_core {
   void release(entry& item);
   void land(entry& item) { --in_flight_, item.place = place::nowhere; }
   void fill(flight& batch);
+  void fill_alone(flight& batch);
+  void fill_shared(flight& batch);
   void publish();
 
   enum class fate : std::uint8_t { is_settled, goes_along };
   void settle_failed(lane& on, flight& batch, time_point now);
   void settle_sync_failure(lane& on, flight& batch, time_point now);
-  fate settle_culprit(entry& culprit, const error& failure, time_point now);
-  bool backs_off(entry& culprit, time_point now);
+  fate settle_culprit(const lane& on, entry& culprit, const error& failure, time_point now);
+  void settle_fellows(const entry& culprit, std::span<entry* const> fellows, const error& failure,
+                      time_point now);
+  bool backs_off(entry& item, time_point until);
   void count_data_error(entry& culprit, const error& failure, std::size_t batch_size);
   void resend(entries::iterator first, entries::iterator last);
   void lose_entry(entry& item, bool is_rolled_back);
@@ -153,7 +164,8 @@ class pipeline_core {
   entry_list shared_;
   entry_list alone_;
   std::deque<entries> groups_;
-  entries waiting_;
+  waiting_heap waiting_;
+  place turn_ = place::nowhere;  ///< which of shared and alone was passed over last
   deadline_heap deadlines_;
   std::vector<lane> lanes_;
   std::vector<entries> spare_;  ///< vectors of finished batches, kept for their memory

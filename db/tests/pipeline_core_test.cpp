@@ -297,16 +297,113 @@ TEST(pipeline_core, a_lock_is_not_tried_again_past_the_deadline) {
   EXPECT_THAT(d.finished(), ElementsAre(&locked));
 }
 
-TEST(pipeline_core, contention_of_a_statement_that_may_run_once_is_its_callers_business) {
+TEST(pipeline_core, a_statement_that_may_run_once_goes_again_when_contention_rolled_it_back) {
+  for (const bool atomic : {true, false}) {
+    core_driver d;
+    d.core.open(0, {.atomic_batches = atomic});
+    entry& once = d.submit(charge_once, "a");
+    d.take();
+
+    d.fail_batch(0, "40001");
+
+    EXPECT_THAT(d.finished(), IsEmpty());
+    d.advance(10ms);
+    EXPECT_THAT(d.take(), ElementsAre(&once));
+  }
+}
+
+TEST(pipeline_core, all_who_wait_for_one_row_back_off_together_and_try_again_under_one_sync) {
   core_driver d;
   d.core.open(0, {});
-  entry& once = d.submit(charge_once, "a");
+  entry& first = d.submit(touch_session, "locked");
+  entry& second = d.submit(touch_session, "locked");
+  entry& third = d.submit(touch_session, "locked");
+  entry& same_key_elsewhere = d.submit(touch_account, "locked");
+  entry& other = d.submit(touch_session, "z");
   d.take();
 
-  d.fail_batch(0, "40001");
+  d.fail_batch(0, "55P03");
 
-  EXPECT_THAT(d.finished(), ElementsAre(&once));
-  EXPECT_EQ(once.failure.sqlstate, "40001");
+  EXPECT_THAT(d.take(), ElementsAre(&other, &same_key_elsewhere));
+  d.answer_batch();
+  EXPECT_EQ(d.core.ready_channel(), std::nullopt);
+  d.advance(10ms);
+  EXPECT_THAT(d.take(), ElementsAre(&first, &second, &third));
+  d.answer_batch();
+  EXPECT_EQ(d.finished().size(), 5U);
+  EXPECT_TRUE(d.core.is_idle());
+}
+
+TEST(pipeline_core, who_waits_for_another_row_is_not_sent_along) {
+  core_driver d;
+  d.core.open(0, {.batches_in_flight = 2});
+  entry& a = d.submit(touch_session, "a");
+  entry& b = d.submit(touch_session, "b");
+  d.take();
+  d.fail_batch(0, "55P03");
+  d.take();
+  d.fail_batch(0, "55P03");
+
+  d.advance(10ms);
+
+  EXPECT_THAT(d.take(), ElementsAre(&a));
+  EXPECT_THAT(d.take(), ElementsAre(&b));
+}
+
+TEST(pipeline_core, an_abandoned_entry_is_dropped_when_its_row_is_locked) {
+  core_driver d;
+  d.core.open(0, {});
+  d.submit(touch_session, "a");
+  entry& gone = d.submit(touch_session, "a");
+  d.take();
+  d.core.abandon(gone);
+
+  d.fail_batch(0, "55P03");
+
+  EXPECT_THAT(d.released(), ElementsAre(&gone));
+  EXPECT_EQ(d.core.queued(), 1U);
+}
+
+TEST(pipeline_core, work_that_goes_alone_and_work_that_is_shared_take_turns) {
+  core_driver d;
+  d.core.open(0, {.batches_in_flight = 8});
+  entry& first = d.submit(sweep);
+  entry& second = d.submit(sweep);
+  entry& third = d.submit(sweep);
+  entry& a = d.submit(read_one);
+
+  EXPECT_THAT(d.take(), ElementsAre(&first));
+  EXPECT_THAT(d.take(), ElementsAre(&a));
+  entry& b = d.submit(read_one);
+  EXPECT_THAT(d.take(), ElementsAre(&second));
+  EXPECT_THAT(d.take(), ElementsAre(&b));
+  EXPECT_THAT(d.take(), ElementsAre(&third));
+}
+
+TEST(pipeline_core, those_who_back_off_come_back_in_the_order_of_their_times) {
+  core_driver d;
+  d.core.open(0, {});
+  std::vector<entry*> all;
+  for (int i = 0; i < 20; ++i) {
+    all.push_back(&d.submit(touch_session, std::to_string(i), 10s));
+    d.take();
+    d.fail_batch(0, "55P03");
+    d.now += 1ms;
+  }
+  d.core.abandon(*all[3]);
+
+  std::size_t seen = 0;
+  while (!d.core.is_idle()) {
+    ASSERT_TRUE(d.core.next_tick());
+    ASSERT_GE(*d.core.next_tick() + 20ms, d.now);
+    d.now = std::max(d.now, *d.core.next_tick());
+    d.core.tick(d.now);
+    while (d.core.ready_channel()) {
+      seen += d.take().size();
+      d.answer_batch();
+    }
+  }
+  EXPECT_EQ(seen, 19U);
 }
 
 TEST(pipeline_core, a_serialization_failure_of_a_single_commit_is_tried_again) {
@@ -399,6 +496,52 @@ TEST(pipeline_core, a_server_that_is_no_longer_the_primary_gets_nothing_more) {
   EXPECT_THAT(d.finished(), IsEmpty());
   d.core.open(1, {});
   EXPECT_THAT(d.take(1), UnorderedElementsAre(&a, &b));
+}
+
+TEST(pipeline_core, an_error_of_class_08_that_leaves_the_connection_is_a_rejection_like_others) {
+  for (const char* state : {"08P01", "08006"}) {
+    core_driver d;
+    d.core.open(0, {});
+    entry& bad = d.submit(touch_session, "a");
+    d.take();
+
+    d.fail_batch(0, state);
+
+    EXPECT_FALSE(d.core.has_moved(0));
+    EXPECT_THAT(d.finished(), ElementsAre(&bad));
+    EXPECT_EQ(bad.failure.outcome, outcome::executed);
+  }
+}
+
+TEST(pipeline_core, a_paused_channel_is_drained_when_its_last_batch_was_answered) {
+  core_driver d;
+  d.core.open(0, {.batches_in_flight = 2});
+  d.submit(read_one);
+  d.take();
+  entry& second = d.submit(charge_once, "a");
+  d.take();
+
+  d.fail_batch(0, "25006");
+  EXPECT_FALSE(d.core.is_drained(0));
+
+  d.answer_batch();
+  EXPECT_TRUE(d.core.is_drained(0));
+  EXPECT_THAT(d.finished(), ElementsAre(&second));
+  EXPECT_FALSE(second.has_failed);
+}
+
+TEST(pipeline_core, the_clock_of_a_batch_starts_when_the_one_before_it_was_answered) {
+  core_driver d;
+  d.core.open(0, {.batches_in_flight = 2});
+  d.submit(read_one);
+  d.take();
+  d.submit(read_one);
+  d.take();
+  d.now += 3s;
+
+  d.answer_batch();
+
+  EXPECT_EQ(d.core.oldest_sent(0), d.now);
 }
 
 // ---- callers that leave, deadlines ----
@@ -607,6 +750,56 @@ TEST(pipeline_core, a_repeated_statement_that_expires_is_unknown_though_it_waits
   EXPECT_EQ(a.failure.outcome, outcome::unknown);
 }
 
+TEST(pipeline_core, a_repeated_statement_that_is_rejected_is_unknown_since_it_may_have_run_before) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& a = d.submit(touch_session, "a");
+  d.take();
+  d.core.lose(0, d.now);
+  d.core.open(0, {});
+  d.take();
+
+  d.fail_batch(0, "23505");
+
+  EXPECT_THAT(d.finished(), ElementsAre(&a));
+  EXPECT_EQ(a.failure.code, errc::rejected);
+  EXPECT_EQ(a.failure.sqlstate, "23505");
+  EXPECT_EQ(a.failure.outcome, outcome::unknown);
+}
+
+TEST(pipeline_core, a_repeated_statement_that_meets_the_shutdown_is_unknown) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& a = d.submit(read_one);
+  d.submit(touch_session, "b");
+  d.take();
+  d.core.lose(0, d.now);
+  d.core.open(0, {});
+  d.take();
+  d.core.shut_down();
+
+  d.fail_batch(1, "23505");
+
+  EXPECT_EQ(d.finished().size(), 2U);
+  EXPECT_EQ(a.failure.code, errc::closed);
+  EXPECT_EQ(a.failure.outcome, outcome::unknown);
+}
+
+TEST(pipeline_core, it_makes_progress_while_an_answer_or_a_channel_is_to_come) {
+  core_driver d;
+  EXPECT_FALSE(d.core.is_progressing());
+  d.submit(read_one);
+  EXPECT_FALSE(d.core.is_progressing());
+  d.core.open(0, {});
+  EXPECT_TRUE(d.core.is_progressing());
+  d.take();
+  d.core.pause(0);
+  EXPECT_TRUE(d.core.is_progressing());
+  d.submit(read_one);
+  d.answer_batch();
+  EXPECT_FALSE(d.core.is_progressing());
+}
+
 TEST(pipeline_core, a_statement_that_lost_two_connections_goes_alone) {
   core_driver d;
   entry& suspect = d.make(touch_session, "a");
@@ -653,6 +846,52 @@ TEST(pipeline_core, without_atomic_batches_a_failed_commit_is_unknown_for_all) {
   EXPECT_THAT(d.finished(), ElementsAre(&a, &b));
   EXPECT_EQ(a.failure.outcome, outcome::unknown);
   EXPECT_TRUE(d.core.is_idle());
+}
+
+TEST(pipeline_core, without_atomic_batches_a_failed_commit_of_a_single_statement_is_unknown_too) {
+  core_driver d;
+  d.core.open(0, {.atomic_batches = false});
+  entry& once = d.submit(charge_once, "a");
+  d.take();
+
+  d.fail_sync("40001");
+
+  EXPECT_THAT(d.finished(), ElementsAre(&once));
+  EXPECT_EQ(once.failure.sqlstate, "40001");
+  EXPECT_EQ(once.failure.outcome, outcome::unknown);
+}
+
+TEST(pipeline_core, without_atomic_batches_a_lost_worker_leaves_in_doubt_what_may_run_once) {
+  core_driver d;
+  d.core.open(0, {.atomic_batches = false});
+  entry& once = d.submit(charge_once, "a");
+  d.take();
+
+  d.fail_batch(0, "08006");
+
+  EXPECT_FALSE(d.core.has_moved(0));
+  EXPECT_THAT(d.finished(), ElementsAre(&once));
+  EXPECT_EQ(once.failure.outcome, outcome::unknown);
+}
+
+TEST(pipeline_core, without_atomic_batches_a_lost_worker_is_tried_a_bounded_number_of_times) {
+  core_driver d;
+  d.core.open(0, {.atomic_batches = false});
+  entry& safe = d.submit(touch_session, "a", 1h);
+
+  std::size_t tries = 0;
+  while (!d.core.is_idle() && tries < 100) {
+    if (d.core.ready_channel()) {
+      d.take();
+      d.fail_batch(0, "08006");
+      ++tries;
+    }
+    d.advance(400ms);
+  }
+
+  EXPECT_EQ(tries, 9U);
+  EXPECT_THAT(d.finished(), ElementsAre(&safe));
+  EXPECT_EQ(safe.failure.outcome, outcome::unknown);
 }
 
 TEST(pipeline_core, without_atomic_batches_a_lost_connection_after_an_error_keeps_them_apart) {
