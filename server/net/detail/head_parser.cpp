@@ -95,7 +95,8 @@ refusal explain(const beast::error_code& failure, std::string_view head) {
 }
 
 /// Splits the target (RFC 9112 section 3.2): origin-form, absolute-form, or `*` for OPTIONS.
-refusal split_target(request_context& into) {
+/// @param authority  of the absolute-form; empty in the other forms
+refusal split_target(request_context& into, std::string_view& authority) {
   std::string_view rest = into.target;
   if (rest.find('#') != std::string_view::npos) {
     return malformed("The request target must not contain a fragment.");
@@ -110,9 +111,9 @@ refusal split_target(request_context& into) {
                          (same(rest.substr(0, scheme), "http") || same(rest.substr(0, scheme), "https"));
     if (!is_http) return malformed("The request target must begin with '/' or be an http or https URL.");
     rest.remove_prefix(scheme + 3);
-    const std::size_t authority = std::min(rest.find_first_of("/?"), rest.size());
-    if (authority == 0) return malformed("The request target names no host.");
-    rest.remove_prefix(authority);
+    authority = rest.substr(0, rest.find_first_of("/?"));
+    if (authority.empty()) return malformed("The request target names no host.");
+    rest.remove_prefix(authority.size());
   }
   const std::size_t mark = std::min(rest.find('?'), rest.size());
   into.path = rest.substr(0, mark);
@@ -165,10 +166,35 @@ refusal find_decisive(const request_context& from, decisive_fields& found) {
 
 /// Host is `uri-host [":" port]` (RFC 9110 section 7.2): no user part, path, list or space.
 bool is_host(std::string_view text) {
-  return std::none_of(text.begin(), text.end(), [](unsigned char c) {
+  const auto is_bad = [](unsigned char c) {
     return c <= ' ' || c >= 0x7f ||
            std::string_view("/?#@,\\\"<>^`{|}").find(static_cast<char>(c)) != std::string_view::npos;
-  });
+  };
+  if (std::any_of(text.begin(), text.end(), is_bad)) return false;
+  std::size_t end = text.find(':');
+  if (text.starts_with('[')) {
+    end = text.find(']');
+    if (end == std::string_view::npos) return false;
+    ++end;
+  }
+  const std::string_view port = text.substr(std::min(end, text.size()));
+  return port.empty() ||
+         (port[0] == ':' && port.find_first_not_of("0123456789", 1) == std::string_view::npos);
+}
+
+refusal check_host(const header_field* host, std::string_view authority, int version) {
+  if (host == nullptr && version >= 11) return malformed("HTTP/1.1 requires a Host field.");
+  if (host != nullptr && !is_host(host->value)) return malformed("Host is malformed.");
+  if (authority.empty()) return {};
+  if (authority.starts_with(':') || !is_host(authority)) {
+    return malformed("The host in the request target is malformed.");
+  }
+  // RFC 9112 section 3.2.2: a client sends the same in both, and a server goes by the target. Whoever
+  // sends two hosts wants two readers to disagree, so neither is believed.
+  if (host != nullptr && !same(host->value, authority)) {
+    return malformed("Host and the host in the request target differ.");
+  }
+  return {};
 }
 
 refusal read_framing(const decisive_fields& found, int version, const limits& bounds, framing& body) {
@@ -262,10 +288,10 @@ refusal parse_head(std::string_view head, const limits& bounds, request_context&
   if (!parser.is_header_done()) return malformed("The request head is malformed.");
 
   decisive_fields found;
-  if (const refusal why = split_target(into)) return why;
+  std::string_view authority;
+  if (const refusal why = split_target(into, authority)) return why;
   if (const refusal why = find_decisive(into, found)) return why;
-  if (found.host == nullptr && parser.version >= 11) return malformed("HTTP/1.1 requires a Host field.");
-  if (found.host != nullptr && !is_host(found.host->value)) return malformed("Host is malformed.");
+  if (const refusal why = check_host(found.host, authority, parser.version)) return why;
   if (const refusal why = read_framing(found, parser.version, bounds, body)) return why;
   into.keep_alive = wants_keep_alive(into, parser.version);
   if (found.expectation != nullptr && parser.version >= 11) {

@@ -98,8 +98,8 @@ TEST(head_parser, other_versions_are_505) {
 }
 
 TEST(head_parser, absolute_targets_are_split_and_a_missing_path_is_a_slash) {
-  const std::string with_path = "GET HTTP://other:80/p?q HTTP/1.1\r\nHost: a\r\n\r\n";
-  const std::string without = "GET https://other?q HTTP/1.1\r\nHost: a\r\n\r\n";
+  const std::string with_path = "GET HTTP://other:80/p?q HTTP/1.1\r\nHost: Other:80\r\n\r\n";
+  const std::string without = "GET https://other?q HTTP/1.1\r\nHost: other\r\n\r\n";
 
   const parsed first = parse(with_path);
   const parsed second = parse(without);
@@ -108,6 +108,24 @@ TEST(head_parser, absolute_targets_are_split_and_a_missing_path_is_a_slash) {
   EXPECT_EQ(first.request.query, "q");
   EXPECT_EQ(second.request.path, "/");
   EXPECT_EQ(second.request.query, "q");
+}
+
+TEST(head_parser, the_host_of_an_absolute_target_is_well_formed_and_the_same_as_in_host) {
+  const auto status_of = [](const std::string& authority, const std::string& host) {
+    return parse("GET http://" + authority + "/ HTTP/1.1\r\nHost: " + host + "\r\n\r\n").status;
+  };
+
+  EXPECT_EQ(status_of("good", "good"), 0u);
+  EXPECT_EQ(status_of("[::1]:80", "[::1]:80"), 0u);
+  EXPECT_EQ(status_of("evil", "good"), 400u);
+  EXPECT_EQ(status_of("good:81", "good"), 400u);
+  EXPECT_EQ(status_of("good", ""), 400u);
+  for (const std::string authority :
+       {"user@evil", "user:pass@good", "good:x", ":80", "[::1", "[::1]x", "a,b"}) {
+    EXPECT_EQ(status_of(authority, "good"), 400u) << authority;
+    EXPECT_EQ(parse("GET http://" + authority + "/ HTTP/1.0\r\n\r\n").status, 400u) << authority;
+  }
+  EXPECT_EQ(parse("GET http://good/ HTTP/1.0\r\n\r\n").status, 0u);
 }
 
 TEST(head_parser, asterisk_is_for_options) {
@@ -120,6 +138,10 @@ TEST(head_parser, host_is_required_once_in_http_11_and_well_formed) {
   EXPECT_EQ(status_with("Host: a, b\r\n"), 400u);
   EXPECT_EQ(status_with("Host: u@a\r\n"), 400u);
   EXPECT_EQ(status_with("Host: a/b\r\n"), 400u);
+  EXPECT_EQ(status_with("Host: a:b\r\n"), 400u);
+  EXPECT_EQ(status_with("Host: a:1:2\r\n"), 400u);
+  EXPECT_EQ(status_with("Host: [::1]x\r\n"), 400u);
+  EXPECT_EQ(status_with("Host: a:8443\r\n"), 0u);
   EXPECT_EQ(status_with("Host: [::1]:80\r\n"), 0u);
   EXPECT_EQ(status_with("Host:\r\n"), 0u);
   EXPECT_EQ(parse("GET / HTTP/1.0\r\n\r\n").status, 0u);

@@ -275,7 +275,7 @@ TEST(http_server, an_absolute_target_is_split_like_any_other) {
   running_server server;
   client peer(server.port());
 
-  peer.send("GET http://other/path?q=1 HTTP/1.1\r\nHost: a\r\n\r\n");
+  peer.send("GET http://other/path?q=1 HTTP/1.1\r\nHost: other\r\n\r\n");
 
   EXPECT_EQ(peer.read_answer().body, "hello /path");
   EXPECT_EQ(server.on_shard([&] { return server.service().last_query; }), "q=1");
