@@ -51,6 +51,21 @@ TEST(http_server_limits, a_slow_body_is_answered_408_and_cut) {
   EXPECT_EQ(server.stats().timed_out_body, 1u);
 }
 
+TEST(http_server_limits, a_slow_request_is_cut_whatever_status_the_service_gives_it) {
+  running_server server(with(&limits::header, 50ms));
+  for (const unsigned status : {503u, 504u, 200u}) {
+    server.on_shard([&] { server.service().refuses_with = status; });
+    client peer(server.port());
+
+    peer.send("GET /slow HTTP/1.1\r\nHost:");
+
+    const answer got = peer.read_answer();
+    EXPECT_EQ(got.status, status);
+    EXPECT_EQ(got.header("Connection"), "close");
+    EXPECT_TRUE(peer.is_closed_by_server());
+  }
+}
+
 TEST(http_server_limits, an_idle_connection_is_closed_without_a_word) {
   running_server server(with(&limits::keep_alive, 50ms));
   client peer(server.port());
@@ -179,7 +194,8 @@ TEST(http_server_limits, clients_that_vanish_at_any_byte_leave_nothing_behind) {
     rude.reset();
   }
 
-  EXPECT_TRUE(eventually([&] { return server.stats().open == 0; }));
+  const std::size_t clients = 2 * (request.size() + 1);
+  EXPECT_TRUE(eventually([&] { return server.stats().accepted == clients && server.stats().open == 0; }));
   EXPECT_EQ(server.stats().in_flight, 0u);
   EXPECT_EQ(server.reports().size(), server.stats().requests);
 }

@@ -67,7 +67,7 @@ boost::asio::awaitable<void> test_service::serve(request_context& request) {
 
 void test_service::refuse(request_context& request, unsigned status, std::string_view code,
                           std::string_view detail) noexcept {
-  request.out.status = status;
+  request.out.status = refuses_with != 0 ? refuses_with : status;
   request.out.content_type = "text/plain";
   request.out.body = std::string(code) + ": " + std::string(detail);
 }

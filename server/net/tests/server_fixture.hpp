@@ -43,6 +43,7 @@ class test_service : public service {
 
   // On the shard only.
   void release();
+  unsigned refuses_with = 0;  ///< status of every refusal; 0: the one that is asked for
   std::vector<report> reports;
   std::size_t waiting = 0;
   std::string last_header;  ///< value of X-Test of the last request served
