@@ -13,6 +13,9 @@ struct limits {
   std::size_t header_bytes = 16 * 1024;  ///< request line and fields
   std::size_t header_fields = 100;
   std::size_t body_bytes = 64 * 1024;
+  /// Memory of all requests of this server that have begun to arrive and are not complete, pipelined ones
+  /// included; above it such a request is refused with 503. One that arrives at once needs none of it.
+  std::size_t incomplete_bytes = 64 * 1024 * 1024;
   std::chrono::milliseconds handshake{5'000};
   std::chrono::milliseconds header{10'000};  ///< first byte of a request to the end of its header
   std::chrono::milliseconds body{20'000};    ///< end of header to end of body

@@ -18,8 +18,9 @@ class service {
   virtual boost::asio::awaitable<void> serve(request_context& request) = 0;
 
   /// Fills `request.out` for a request the network layer itself refuses (400 malformed, 408 too slow,
-  /// 413 body, 414 target, 417 expectation, 431 header, 501 transfer coding, 505 version). Fields that were
-  /// parsed before the refusal may be present; the connection ends after the answer. Must not throw.
+  /// 413 body, 414 target, 417 expectation, 431 header, 501 transfer coding, 503 no memory, 505 version).
+  /// Fields that were parsed before the refusal may be present; the connection ends after the answer. Must
+  /// not throw.
   /// @param code    stable error code such as "bad_request" or "request_entity_too_large"
   /// @param detail  one sentence that names the limit or rule that was broken
   virtual void refuse(request_context& request, unsigned status, std::string_view code,

@@ -51,6 +51,7 @@ struct connection : timer_wheel::node {
   std::unique_ptr<unsent> outgoing;        ///< while writing
   std::unique_ptr<std::string> pipelined;  ///< arrived behind the request being answered
   boost::asio::ip::address peer;
+  std::size_t held = 0;      ///< its share of `limits::incomplete_bytes`
   std::uint32_t events = 0;  ///< what epoll watches
   detail::phase phase = phase::idle;
   bool closes_after = false;   ///< the answer under way is the last

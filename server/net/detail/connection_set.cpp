@@ -185,9 +185,10 @@ void connection_set::on_readable(connection& from) {
     from.current->reader.received(got.bytes);
     if (!advance(from)) return;
     // After a short read the socket is empty: asking again would cost a system call a request.
-    if (got.bytes < room.size() && !from.stream.has_pending()) return;
+    if (got.bytes < room.size() && !from.stream.has_pending()) break;
   }
-  if (from.phase == phase::idle) recycle(std::move(from.current));
+  if (from.phase == phase::idle) return recycle(std::move(from.current));
+  hold_incomplete(from);
 }
 
 bool connection_set::advance(connection& from) {
@@ -231,9 +232,34 @@ void connection_set::begin_body(connection& from) {
   expire_after(from, bounds_.body);
 }
 
-void connection_set::dispatch(connection& from) {
+bool connection_set::hold(connection& of, std::size_t bytes) {
+  held_ -= std::exchange(of.held, 0);
+  if (bytes > bounds_.incomplete_bytes - held_) return false;
+  held_ += of.held = bytes;
+  return true;
+}
+
+void connection_set::hold_incomplete(connection& from) {
+  if (hold(from, from.current->reader.capacity())) return;
+  count(stats.refused_memory);
+  refuse(from, {503, "over_capacity", "Incomplete requests hold as much memory as limits.incomplete_bytes."});
+}
+
+void connection_set::keep_rest(connection& from) {
   const std::string_view rest = from.current->reader.rest();
-  if (!rest.empty()) from.pipelined = std::make_unique<std::string>(rest);
+  if (hold(from, rest.size())) {
+    if (!rest.empty()) from.pipelined = std::make_unique<std::string>(rest);
+    return;
+  }
+  // This request is complete and is answered; `Connection: close` tells the client that the rest was not
+  // read (RFC 9112 section 9.3.2).
+  count(stats.refused_memory);
+  from.current->keep_alive = false;
+  from.lingers_after = true;
+}
+
+void connection_set::dispatch(connection& from) {
+  keep_rest(from);
   timer_wheel::cancel(from);
   from.phase = phase::running;
   count(stats.requests);
@@ -279,6 +305,7 @@ void connection_set::set_events(connection& of, std::uint32_t events) {
 }
 
 void connection_set::destroy(connection& from) {
+  hold(from, 0);
   recycle(std::move(from.current));
   delete &from;  // leaves the list, the wheel and (by closing) the epoll set
   --open_;

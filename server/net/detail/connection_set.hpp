@@ -83,6 +83,11 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   void begin_request(connection& from);
   void begin_body(connection& from);
   void dispatch(connection& from);
+  void keep_rest(connection& from);
+  void hold_incomplete(connection& from);
+  /// Makes `bytes` the share of `of` in `limits::incomplete_bytes`; false, and no share, when that is too
+  /// much.
+  bool hold(connection& of, std::size_t bytes);
   void lose(connection& from);
 
   // Answering (connection_set_write.cpp).
@@ -127,6 +132,7 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   std::vector<std::unique_ptr<exchange>> pool_;
   list connections_;
   std::size_t open_ = 0;
+  std::size_t held_ = 0;  ///< sum of connection::held
   std::uint32_t listener_events_ = 0;
   clock::time_point now_;  ///< read once a wake-up
   bool is_started_ = false;

@@ -62,6 +62,7 @@ void connection_set::refuse(connection& to, const refusal& why) {
   application_.refuse(request, why.status, why.code, why.detail);
   request.out.close = true;
   to.lingers_after = true;
+  hold(to, 0);
   send_answer(to);
 }
 
@@ -165,7 +166,8 @@ void connection_set::read_on(connection& from) {
     if (!advance(from)) return;
   }
   set_events(from, EPOLLIN);
-  if (from.stream.has_pending()) on_readable(from);
+  if (from.stream.has_pending()) return on_readable(from);
+  if (from.current) hold_incomplete(from);
 }
 
 void connection_set::end(connection& from) {

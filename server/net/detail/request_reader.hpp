@@ -38,6 +38,8 @@ class request_reader {
 
   [[nodiscard]] stage now() const { return stage_; }
   [[nodiscard]] bool is_empty() const { return size_ == 0; }
+  /// Memory it holds.
+  [[nodiscard]] std::size_t capacity() const { return capacity_; }
   [[nodiscard]] const refusal& why() const { return why_; }
   /// The client waits for `100 Continue` before it sends the body, none of which has arrived.
   [[nodiscard]] bool wants_continue() const { return body_.expects_continue && size_ == body_begin_; }

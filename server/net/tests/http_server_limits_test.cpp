@@ -200,6 +200,88 @@ TEST(http_server_limits, clients_that_vanish_at_any_byte_leave_nothing_behind) {
   EXPECT_EQ(server.reports().size(), server.stats().requests);
 }
 
+TEST(http_server_limits, incomplete_requests_above_the_memory_limit_are_refused) {
+  constexpr std::size_t first_buffer = 4 * 1024;
+  limits bounds;
+  bounds.incomplete_bytes = 2 * first_buffer;
+  running_server server(bounds);
+  const std::string begun = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n";
+  const auto begin = [&](client& peer) {
+    const auto before = server.stats().bytes_in.load();
+    peer.send(begun);
+    return eventually([&] { return server.stats().bytes_in == before + begun.size(); });
+  };
+  client first(server.port());
+  client second(server.port());
+  client third(server.port());
+  client complete(server.port());
+  client fourth(server.port());
+  ASSERT_TRUE(eventually([&] { return server.stats().accepted == 5; }));
+  ASSERT_TRUE(begin(first));
+  ASSERT_TRUE(begin(second));
+
+  third.send(begun);
+  const answer refused = third.read_answer();
+  EXPECT_TRUE(third.is_closed_by_server());
+  EXPECT_EQ(complete.get("/hello").status, 200u) << "what arrives at once needs none of it";
+  first.send("ok");
+  EXPECT_EQ(first.read_answer().body, "ok");
+  second.reset();
+  third.reset();
+  ASSERT_TRUE(eventually([&] { return server.stats().open == 3; }));
+  ASSERT_TRUE(begin(first));
+  ASSERT_TRUE(begin(fourth));
+  first.send("ok");
+  fourth.send("ok");
+
+  EXPECT_EQ(refused.status, 503u);
+  EXPECT_THAT(refused.body, StartsWith("over_capacity: "));
+  EXPECT_EQ(first.read_answer().body, "ok");
+  EXPECT_EQ(fourth.read_answer().body, "ok");
+  EXPECT_EQ(server.stats().refused_memory, 1u);
+}
+
+TEST(http_server_limits, a_body_that_grows_above_the_memory_limit_is_refused) {
+  limits bounds;
+  bounds.incomplete_bytes = 16 * 1024;
+  running_server server(bounds);
+  client peer(server.port());
+
+  peer.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 65536\r\n\r\nabc");
+
+  EXPECT_EQ(peer.read_answer().status, 503u);
+  EXPECT_TRUE(peer.is_closed_by_server());
+}
+
+TEST(http_server_limits, pipelined_requests_above_the_memory_limit_are_left_to_the_client) {
+  limits bounds;
+  bounds.incomplete_bytes = 10;
+  running_server server(bounds);
+  client peer(server.port());
+
+  peer.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+
+  const answer got = peer.read_answer();
+  EXPECT_EQ(got.body, "hello /1");
+  EXPECT_EQ(got.header("Connection"), "close");
+  EXPECT_TRUE(peer.is_closed_by_server());
+  EXPECT_EQ(server.stats().requests, 1u);
+  EXPECT_EQ(server.stats().refused_memory, 1u);
+}
+
+TEST(http_server_limits, an_incomplete_pipelined_request_counts_against_the_memory_limit) {
+  limits bounds;
+  bounds.incomplete_bytes = 10;
+  running_server server(bounds);
+  client peer(server.port());
+
+  peer.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2");
+
+  EXPECT_EQ(peer.read_answer().status, 200u);
+  EXPECT_EQ(peer.read_answer().status, 503u);
+  EXPECT_TRUE(peer.is_closed_by_server());
+}
+
 TEST(http_server_limits, refusals_have_their_own_status) {
   running_server server;
   const auto status_of = [&](const std::string& request) {
