@@ -45,6 +45,9 @@ struct config {
   std::chrono::milliseconds connect_timeout{3000};
   std::chrono::milliseconds stall_limit{
       5000};  ///< head of a pipeline older than this: replace the connection
+  /// What a replaced connection still has for its answers, while another serves; then it is closed, and
+  /// on a direct connection what runs is cancelled. The role's statement_timeout.
+  std::chrono::milliseconds stall_grace{2000};
   std::chrono::milliseconds probe_interval{100};  ///< between connection attempts while the database is down
 };
 

@@ -20,7 +20,7 @@ namespace {
 
 detail::core_limits limits_of(const config& settings) {
   detail::core_limits limits;
-  limits.channels = settings.pipelines;
+  limits.channels = 2 * settings.pipelines;  // see impl::link
   limits.queue = settings.queue_limit;
   limits.batch = settings.batch_limit;
   limits.batch_bytes = settings.batch_bytes;
@@ -44,7 +44,8 @@ database::impl::impl(asio::io_context& context, config settings, std::span<const
       settings_(std::move(settings)),
       catalogue_(catalogue),
       core_(limits_of(settings_), std::random_device{}()),
-      connections_(settings_.pipelines),
+      links_(2 * settings_.pipelines),
+      cancels_(std::make_shared<detail::canceller>(context)),
       gate_(context.get_executor()),
       timer_(context) {}
 
@@ -132,7 +133,7 @@ void database::impl::flush() {
   const auto now = std::chrono::steady_clock::now();
   while (const auto channel = core_.ready_channel()) {
     const auto batch = core_.take_batch(*channel, now);
-    if (!batch.empty()) connections_[*channel]->send(batch);
+    if (!batch.empty()) links_[*channel].connection->send(batch);
   }
   deliver();
 }
@@ -157,7 +158,7 @@ void database::impl::deliver() {
   for (detail::entry* released : effects_.released) recycle(static_cast<call&>(*released));
   arm_timer();
   if (core_.ready_channel()) schedule_flush();
-  if (is_closing_ && core_.is_idle()) notify();
+  if (is_closing_ && !core_.is_progressing()) notify();
 
   for (answered_call& one : answered) {
     const auto executor = asio::get_associated_executor(one.reply, context_.get_executor());
@@ -172,11 +173,11 @@ void database::impl::deliver() {
 
 void database::impl::arm_timer() {
   std::optional<detail::time_point> wanted = core_.next_tick();
-  for (std::size_t i = 0; i < connections_.size(); ++i) {
+  for (std::size_t i = 0; i < links_.size(); ++i) {
     const auto sent = core_.oldest_sent(i);
     if (!sent) continue;
-    const auto stalled = *sent + settings_.stall_limit;
-    wanted = std::min(wanted.value_or(stalled), stalled);
+    const auto late = links_[i].closes_at.value_or(*sent + settings_.stall_limit);
+    wanted = std::min(wanted.value_or(late), late);
   }
   // A timer that fires too early costs one look; setting it anew for each statement costs more.
   if (!wanted || (armed_for_ && *armed_for_ <= *wanted)) return;
@@ -193,11 +194,16 @@ void database::impl::arm_timer() {
 void database::impl::on_timer() {
   const auto now = std::chrono::steady_clock::now();
   core_.tick(now);
-  for (std::size_t i = 0; i < connections_.size(); ++i) {
+  for (std::size_t i = 0; i < links_.size(); ++i) {
     const auto sent = core_.oldest_sent(i);
-    if (!sent || *sent + settings_.stall_limit > now) continue;
-    const auto stalled = connections_[i];
-    stalled->lose(failure_of(errc::connection, outcome::unknown, "no answer within the stall limit"));
+    if (!sent) continue;
+    if (!links_[i].closes_at) {
+      if (*sent + settings_.stall_limit <= now) replace(i);
+    } else if (*links_[i].closes_at <= now) {
+      const auto stalled = links_[i].connection;
+      cancels_->send(stalled->session());
+      stalled->lose(failure_of(errc::connection, outcome::unknown, "no answer within the stall limit"));
+    }
   }
   deliver();
 }
@@ -208,8 +214,8 @@ database::database(asio::io_context& context, config settings, std::span<const s
     : impl_(std::make_shared<impl>(context, std::move(settings), catalogue)) {
   // The pool's opener must not keep the facade alive: the facade owns the pool.
   auto open = [inside = impl_.get()](async::deadline until) { return inside->open_lease(until); };
-  impl_->leases_ = std::make_shared<detail::lease_pool>(context, impl_->settings_.leases,
-                                                        impl_->settings_.lease_queue_limit, std::move(open));
+  impl_->leases_ = std::make_shared<detail::lease_pool>(
+      context, impl_->settings_.leases, impl_->settings_.lease_queue_limit, std::move(open), impl_->cancels_);
 }
 
 database::~database() {
@@ -217,10 +223,11 @@ database::~database() {
   impl_->is_closing_ = true;
   impl_->gate_.begin_close();
   impl_->connecting_.stop_all();
-  for (const auto& connection : impl_->connections_) {
-    if (connection) connection->close();
+  for (const auto& one : impl_->links_) {
+    if (one.connection) one.connection->close();
   }
   impl_->timer_.cancel();
+  impl_->cancels_->join();  // its threads post to the context
   impl_->notify();
 }
 
@@ -251,20 +258,21 @@ asio::awaitable<void> database::close(async::deadline deadline) {
   self->gate_.begin_close();
   self->connecting_.stop_all();
   self->notify();
-  // Statements under way, queued ones included, get their chance.
-  while (!self->core_.is_idle() && !async::has_passed(deadline)) co_await self->wait_change(deadline);
+  // Statements under way, queued ones included, get their chance; nothing connects for them any more.
+  while (self->core_.is_progressing() && !async::has_passed(deadline)) co_await self->wait_change(deadline);
   self->core_.shut_down();
-  for (std::size_t i = 0; i < self->connections_.size(); ++i) {
-    if (self->connections_[i]) {
-      const auto connection = self->connections_[i];
-      connection->lose(failure_of(errc::closed, outcome::unknown, "closing"));
-    }
+  for (std::size_t i = 0; i < self->links_.size(); ++i) {
+    const auto connection = self->links_[i].connection;
+    if (!connection) continue;
+    if (self->core_.batches_in_flight(i) != 0) self->cancels_->send(connection->session());
+    connection->lose(failure_of(errc::closed, outcome::unknown, "closing"));
   }
   self->deliver();
   self->timer_.cancel();
   co_await self->leases_->close(deadline);
   self->notify();
   co_await self->gate_.close();
+  co_await self->cancels_->close();
 }
 
 bool database::is_ready() const {

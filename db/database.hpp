@@ -97,7 +97,8 @@ class database {
 
   /// Runs one statement on a shared pipeline.
   /// @return rows once committed; errors: queue_full, deadline, unavailable, closed (all `not_sent`),
-  ///         deadline or connection with `unknown`, rejected with `executed`
+  ///         deadline or connection with `unknown`, rejected with `executed`, or with `unknown` when an
+  ///         earlier sending, lost with its connection, may have taken effect
   boost::asio::awaitable<result<rows>> execute(const statement& what, params values, call_options options);
 
   /// Opens a transaction on a leased connection.

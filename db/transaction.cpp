@@ -11,7 +11,13 @@ namespace asio = boost::asio;
 struct transaction::impl {
   detail::lease connection;
   async::deadline deadline;
+  bool is_read_only = false;
   bool is_open = true;
+
+  // A server that refuses a write is not the primary any more, unless we asked it to refuse.
+  void note(const error& failure) {
+    if (failure.sqlstate == "25006" && !is_read_only) connection->retire();
+  }
 };
 
 namespace {
@@ -56,6 +62,7 @@ asio::awaitable<result<transaction>> database::begin(tx_options options) {
     auto state = std::make_unique<transaction::impl>();
     state->connection = std::move(connection);
     state->deadline = options.deadline;
+    state->is_read_only = options.is_read_only;
     co_return transaction{std::move(state)};
   }
 }
@@ -73,7 +80,11 @@ asio::awaitable<result<rows>> transaction::execute(const statement& what, params
     impl_->is_open = false;
     co_return before_commit(got.error());
   }
-  if (PQresultStatus(got->get()) == PGRES_FATAL_ERROR) co_return detail::error_of(got->get());
+  if (PQresultStatus(got->get()) == PGRES_FATAL_ERROR) {
+    const error failure = detail::error_of(got->get());
+    impl_->note(failure);
+    co_return failure;
+  }
   co_return rows{got->release()};
 }
 
@@ -84,6 +95,7 @@ asio::awaitable<result<void>> transaction::commit() {
   if (done.has_error()) co_return done.error();
   if (PQresultStatus(done->get()) == PGRES_FATAL_ERROR) {
     error failure = detail::error_of(done->get());
+    impl_->note(failure);
     if (detail::ends_connection(done->get())) failure.outcome = outcome::unknown;
     co_return failure;
   }

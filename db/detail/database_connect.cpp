@@ -47,26 +47,45 @@ asio::awaitable<void> database::impl::wait_change(detail::time_point until) {
   co_await me.timer.async_wait(async::tuple_await);
 }
 
-// ---- one task a channel ----
+// ---- one task a pipeline ----
 
 void database::impl::spawn_maintenance() {
-  for (std::size_t i = 0; i < connections_.size(); ++i) {
+  for (std::size_t i = 0; i < settings_.pipelines; ++i) {
     asio::co_spawn(context_, maintain(shared_from_this(), i), asio::detached);
   }
 }
 
-asio::awaitable<void> database::impl::maintain(std::shared_ptr<impl> self, std::size_t channel) {
+// The channel a pipeline needs a connection for: none while one serves, or while both still have a
+// stalled one.
+std::optional<std::size_t> database::impl::vacancy(std::size_t pipeline) const {
+  std::optional<std::size_t> free;
+  for (const std::size_t channel : {pipeline, pipeline + settings_.pipelines}) {
+    const link& one = links_[channel];
+    if (!one.connection) {
+      free = channel;
+    } else if (!one.closes_at) {
+      return std::nullopt;
+    }
+  }
+  return free;
+}
+
+asio::awaitable<void> database::impl::maintain(std::shared_ptr<impl> self, std::size_t pipeline) {
   const async::gate::pass inside = gate_.enter();
   if (!inside) co_return;
   while (!is_closing_) {
+    const std::optional<std::size_t> channel = vacancy(pipeline);
+    if (!channel) {
+      co_await wait_change(detail::time_point::max());
+      continue;
+    }
     co_await wait_for_turn();
     if (is_closing_) break;
     is_connecting_ = true;
-    const result<void> connected = co_await connect_channel(channel);
+    const result<void> connected = co_await connect_channel(*channel);
     is_connecting_ = false;
     note_attempt(connected);
     notify();
-    while (connections_[channel] && !is_closing_) co_await wait_change(detail::time_point::max());
   }
 }
 
@@ -107,11 +126,21 @@ void database::impl::note_attempt(const result<void>& connected) {
   next_probe_ = std::chrono::steady_clock::now() + jittered(delay);
 }
 
+// Gets no more work; another connection is opened. It is closed when its last answer came, or after the
+// grace: the server may well be finishing what it was given.
+void database::impl::replace(std::size_t channel) {
+  core_.pause(channel);
+  links_[channel].closes_at = std::chrono::steady_clock::now() + settings_.stall_grace;
+  ready_.set(ready_.get() - 1);
+  notify();
+}
+
 void database::impl::on_lost(std::size_t channel, const error& why) {
   disconnects_.add();
-  ready_.set(ready_.get() - 1);
-  connections_[channel].reset();
+  if (!links_[channel].closes_at) ready_.set(ready_.get() - 1);
+  links_[channel] = link{};
   last_failure_ = why;
+  if (core_.has_moved(channel)) leases_->drop_idle();
   if (!is_closing_) notify();
   deliver();
 }
@@ -159,11 +188,10 @@ asio::awaitable<result<void>> database::impl::connect_channel_to(std::size_t cha
 
     if (PQenterPipelineMode(session->get()) != 1) co_return unavailable("cannot enter pipeline mode");
     const auto proof_until = std::min(until, async::within(proof_budget));
-    const bool is_proven = co_await detail::prove_mode(*session, mode, proof_until);
-    if (!is_proven) {
-      if (mode == pooler_mode::pgbouncer_safe || async::has_passed(until)) {
-        co_return unavailable("the connection mixes up answers or does not answer");
-      }
+    const detail::proof shown = co_await detail::prove_mode(*session, mode, proof_until);
+    if (shown == detail::proof::no_answer) co_return unavailable("no answer to the proof of its mode");
+    if (shown == detail::proof::fails) {
+      if (mode == pooler_mode::pgbouncer_safe) co_return unavailable("the connection mixes up answers");
       must_be_safe = true;
       continue;
     }
@@ -181,7 +209,8 @@ asio::awaitable<result<void>> database::impl::connect_channel_to(std::size_t cha
     rules.atomic_batches = !facts->is_citus;
     learned_ = {mode, facts->version, rules.atomic_batches};
     connecting_.remove(session);
-    connections_[channel] = connection;
+    session->set_direct(facts->is_direct);
+    links_[channel].connection = connection;
     ready_.set(ready_.get() + 1);
     core_.open(channel, rules);
     connection->start();
@@ -206,6 +235,7 @@ asio::awaitable<result<std::shared_ptr<detail::pg_session>>> database::impl::ope
     const auto facts = co_await detail::ask_server(**opened, attempt_until);
     if (facts.has_value() && !facts->is_read_only) {
       connecting_.remove(*opened);
+      (*opened)->set_direct(facts->is_direct);
       co_return std::move(*opened);
     }
     last = facts.has_error() ? facts.error() : unavailable("the server is read-only: not the primary");

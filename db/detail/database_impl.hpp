@@ -18,6 +18,7 @@
 
 #include "async/gate.hpp"
 #include "db/database.hpp"
+#include "db/detail/canceller.hpp"
 #include "db/detail/lease_pool.hpp"
 #include "db/detail/pipeline_connection.hpp"
 #include "db/detail/pipeline_core.hpp"
@@ -52,13 +53,15 @@ struct database::impl : std::enable_shared_from_this<database::impl> {
 
   // Connections (database_connect.cpp)
   void spawn_maintenance();
-  boost::asio::awaitable<void> maintain(std::shared_ptr<impl> self, std::size_t channel);
+  boost::asio::awaitable<void> maintain(std::shared_ptr<impl> self, std::size_t pipeline);
+  std::optional<std::size_t> vacancy(std::size_t pipeline) const;
   boost::asio::awaitable<void> wait_for_turn();
   boost::asio::awaitable<result<void>> connect_channel(std::size_t channel);
   boost::asio::awaitable<result<void>> connect_channel_to(std::size_t channel, const endpoint& where);
   boost::asio::awaitable<result<std::shared_ptr<detail::pg_session>>> open_lease(async::deadline until);
   boost::asio::awaitable<void> wait_change(detail::time_point until);
   void notify();
+  void replace(std::size_t channel);
   void on_lost(std::size_t channel, const error& why);
   void note_attempt(const result<void>& outcome);
   std::chrono::milliseconds jittered(std::chrono::milliseconds base);
@@ -68,7 +71,14 @@ struct database::impl : std::enable_shared_from_this<database::impl> {
   const std::span<const statement* const> catalogue_;
 
   detail::pipeline_core core_;
-  std::vector<std::shared_ptr<detail::pipeline_connection>> connections_;
+  /// One channel of the core. Each pipeline has two: the second one serves while the connection of the
+  /// first, which stalled, still has the time to answer.
+  struct link {
+    std::shared_ptr<detail::pipeline_connection> connection;
+    std::optional<detail::time_point> closes_at;  ///< set when it stalled and is being replaced
+  };
+  std::vector<link> links_;
+  std::shared_ptr<detail::canceller> cancels_;
   std::shared_ptr<detail::lease_pool> leases_;
   async::gate gate_;
   detail::stop_list connecting_;

@@ -45,11 +45,14 @@ void lease::give_back() {
   pool->take_back(std::move(session_));
 }
 
-lease_pool::lease_pool(asio::io_context& context, std::size_t limit, std::size_t waiter_limit, opener open)
+lease_pool::lease_pool(asio::io_context& context, std::size_t limit, std::size_t waiter_limit, opener open,
+                       std::shared_ptr<canceller> cancels)
     : context_(context),
       limit_(limit),
       waiter_limit_(waiter_limit),
       open_(std::move(open)),
+      cancels_(std::move(cancels)),
+      gate_(context.get_executor()),
       all_back_(context, asio::steady_timer::time_point::max()) {}
 
 asio::awaitable<result<lease>> lease_pool::acquire(async::deadline until) {
@@ -58,7 +61,7 @@ asio::awaitable<result<lease>> lease_pool::acquire(async::deadline until) {
   if (auto session = take_idle()) co_return hand_out(std::move(session));
   if (places_ < limit_) {
     ++places_;
-    co_return co_await open_one(until);
+    co_return co_await open_one(place{*this}, until);
   }
   if (line_.size() >= waiter_limit_) co_return not_sent(errc::queue_full, "too many wait for a connection");
 
@@ -82,20 +85,13 @@ asio::awaitable<result<lease>> lease_pool::acquire(async::deadline until) {
   here.me.turn.expires_at(until);
   co_await here.me.turn.async_wait(async::tuple_await);
   if (here.me.session) co_return hand_out(std::exchange(here.me.session, nullptr));
-  if (std::exchange(here.me.may_open, false)) co_return co_await open_one(until);
+  if (std::exchange(here.me.may_open, false)) co_return co_await open_one(place{*this}, until);
   if (is_closing_) co_return not_sent(errc::closed, "closing");
   co_return not_sent(errc::deadline, "no connection came free");
 }
 
-// Opens a connection for which a place is already kept.
-asio::awaitable<result<lease>> lease_pool::open_one(async::deadline until) {
-  struct kept_place {
-    ~kept_place() {
-      if (owner != nullptr) owner->drop_place();
-    }
-    lease_pool* owner;
-  };
-  kept_place kept{this};
+// The place is kept by the parameter: a caller that is cancelled may never get as far as the body.
+asio::awaitable<result<lease>> lease_pool::open_one(place kept, async::deadline until) {
   auto opened = co_await open_(until);
   if (opened.has_error()) co_return opened.error();
   if (is_closing_) co_return not_sent(errc::closed, "closing");
@@ -123,9 +119,8 @@ void lease_pool::take_back(std::shared_ptr<pg_session> session) {
   std::erase_if(out_, [&](const std::weak_ptr<pg_session>& one) { return one.lock() == session; });
   in_use_.set(out_.size());
   if (is_closing_ && out_.empty()) all_back_.cancel();
-  if (!session->is_usable() || is_closing_) {
-    session->close();
-    drop_place();
+  if (!session->is_usable() || session->is_retired() || is_closing_) {
+    discard(session);
     return;
   }
   switch (PQtransactionStatus(session->get())) {
@@ -134,24 +129,38 @@ void lease_pool::take_back(std::shared_ptr<pg_session> session) {
       break;
     case PQTRANS_INTRANS:
     case PQTRANS_INERROR:
-      asio::co_spawn(context_, roll_back(std::move(session)), asio::detached);
+      rolling_back_.push_back(session);
+      asio::co_spawn(context_, roll_back(shared_from_this(), std::move(session), gate_.enter()),
+                     asio::detached);
       break;
     case PQTRANS_ACTIVE:  // its caller left in the middle of a statement
     case PQTRANS_UNKNOWN:
-      session->close();
-      drop_place();
+      discard(session);
       break;
   }
 }
 
-asio::awaitable<void> lease_pool::roll_back(std::shared_ptr<pg_session> session) {
-  const auto self = shared_from_this();
+// What runs on it, if anything, is of use to nobody: its locks are given back at once.
+void lease_pool::discard(const std::shared_ptr<pg_session>& session) {
+  cancels_->send(*session);
+  session->close();
+  drop_place();
+}
+
+void lease_pool::drop_idle() {
+  for (const auto& session : std::exchange(idle_, {})) discard(session);
+}
+
+asio::awaitable<void> lease_pool::roll_back(std::shared_ptr<lease_pool> self,
+                                            std::shared_ptr<pg_session> session,
+                                            async::gate::pass /*inside*/) {
   const auto done = co_await session->run_simple("ROLLBACK", async::within(rollback_budget));
-  if (done.has_value() && !is_closing_ && session->is_clean()) {
-    offer(std::move(session));
+  std::erase_if(self->rolling_back_,
+                [&](const std::weak_ptr<pg_session>& one) { return one.lock() == session; });
+  if (done.has_value() && !self->is_closing_ && session->is_clean()) {
+    self->offer(std::move(session));
   } else {
-    session->close();
-    drop_place();
+    self->discard(session);
   }
 }
 
@@ -191,11 +200,19 @@ asio::awaitable<void> lease_pool::close(async::deadline until) {
   for (waiter* one : line_) one->turn.cancel();
   places_ -= idle_.size();
   idle_.clear();
+  // The end of a connection rolls back as well.
+  for (const std::weak_ptr<pg_session>& one : rolling_back_) {
+    if (const auto session = one.lock()) session->close();
+  }
   all_back_.expires_at(until);
   if (!out_.empty()) co_await all_back_.async_wait(async::tuple_await);
   for (const std::weak_ptr<pg_session>& one : out_) {
-    if (const auto session = one.lock()) session->close();
+    const auto session = one.lock();
+    if (!session) continue;
+    cancels_->send(*session);
+    session->close();
   }
+  co_await gate_.close();
 }
 
 }  // namespace pam::db::detail

@@ -4,6 +4,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include <boost/asio/awaitable.hpp>
@@ -12,6 +13,7 @@
 
 #include "async/deadline.hpp"
 #include "async/gate.hpp"
+#include "db/detail/canceller.hpp"
 #include "db/detail/counter.hpp"
 #include "db/detail/pg_session.hpp"
 
@@ -45,11 +47,15 @@ class lease_pool : public std::enable_shared_from_this<lease_pool> {
  public:
   using opener = std::function<boost::asio::awaitable<result<std::shared_ptr<pg_session>>>(async::deadline)>;
 
-  lease_pool(boost::asio::io_context& context, std::size_t limit, std::size_t waiter_limit, opener open);
+  lease_pool(boost::asio::io_context& context, std::size_t limit, std::size_t waiter_limit, opener open,
+             std::shared_ptr<canceller> cancels);
 
   /// Errors, all `not_sent`: queue_full (too many wait), deadline (none came free), unavailable (none
   /// could be opened), closed.
   boost::asio::awaitable<result<lease>> acquire(async::deadline until);
+
+  /// Closes the connections that nobody uses: they lead to a server that is not the primary any more.
+  void drop_idle();
 
   /// Refuses from now on, closes idle connections, waits for leases until `until`, then cuts them off.
   boost::asio::awaitable<void> close(async::deadline until);
@@ -70,20 +76,36 @@ class lease_pool : public std::enable_shared_from_this<lease_pool> {
     bool is_served = false;
   };
 
-  boost::asio::awaitable<result<lease>> open_one(async::deadline until);
+  /// A place among the open connections, free again unless it was filled.
+  struct place {
+    explicit place(lease_pool& pool) : owner(&pool) {}
+    place(place&& other) noexcept : owner(std::exchange(other.owner, nullptr)) {}
+    ~place() {
+      if (owner != nullptr) owner->drop_place();
+    }
+    lease_pool* owner;
+  };
+
+  boost::asio::awaitable<result<lease>> open_one(place kept, async::deadline until);
   std::shared_ptr<pg_session> take_idle();
   lease hand_out(std::shared_ptr<pg_session> session);
   void take_back(std::shared_ptr<pg_session> session);
   void offer(std::shared_ptr<pg_session> session);
   void drop_place();
-  boost::asio::awaitable<void> roll_back(std::shared_ptr<pg_session> session);
+  void discard(const std::shared_ptr<pg_session>& session);
+  static boost::asio::awaitable<void> roll_back(std::shared_ptr<lease_pool> self,
+                                                std::shared_ptr<pg_session> session,
+                                                async::gate::pass inside);
 
   boost::asio::io_context& context_;
   std::size_t limit_;
   std::size_t waiter_limit_;
   opener open_;
+  std::shared_ptr<canceller> cancels_;
+  async::gate gate_;  ///< of the rollbacks
   std::vector<std::shared_ptr<pg_session>> idle_;
   std::vector<std::weak_ptr<pg_session>> out_;
+  std::vector<std::weak_ptr<pg_session>> rolling_back_;
   std::deque<waiter*> line_;
   std::size_t places_ = 0;  ///< connections open, being opened or being rolled back
   bool is_closing_ = false;

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include <openssl/ssl.h>
+
 namespace pam::db::detail {
 
 namespace {
@@ -77,6 +79,14 @@ bool is_refusal(std::string_view message) {
     if (message.find(sign) != std::string_view::npos) return true;
   }
   return false;
+}
+
+bool consume_input(PGconn* connection) {
+  bool is_open = PQconsumeInput(connection) == 1;
+  if (PQsslInUse(connection) == 0) return is_open;
+  const auto* const tls = static_cast<const SSL*>(PQsslStruct(connection, "OpenSSL"));
+  while (is_open && tls != nullptr && SSL_pending(tls) > 0) is_open = PQconsumeInput(connection) == 1;
+  return is_open;
 }
 
 void silence_notices(PGconn* connection) {

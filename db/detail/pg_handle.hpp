@@ -39,6 +39,10 @@ using pg_result_ptr = std::unique_ptr<PGresult, clear_result>;
 /// times a second would be noise.
 [[nodiscard]] bool is_refusal(std::string_view message);
 
+/// PQconsumeInput, and what OpenSSL keeps besides: bytes of a record that libpq's buffer had no room for
+/// do not make the socket readable again. False when the connection broke.
+[[nodiscard]] bool consume_input(PGconn* connection);
+
 /// Makes a connection deaf to NOTICE messages: libpq prints them to stderr otherwise.
 void silence_notices(PGconn* connection);
 

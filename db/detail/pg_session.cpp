@@ -100,7 +100,7 @@ bool pg_session::is_usable() const {
 
 bool pg_session::is_clean() {
   if (!is_usable()) return false;
-  if (PQconsumeInput(connection_.get()) == 0 || PQisBusy(connection_.get()) != 0) return false;
+  if (!consume_input(connection_.get()) || PQisBusy(connection_.get()) != 0) return false;
   return PQtransactionStatus(connection_.get()) == PQTRANS_IDLE;
 }
 
@@ -148,7 +148,7 @@ asio::awaitable<pg_session::answer> pg_session::next(async::deadline until) {
   while (connection_ && PQisBusy(connection_.get()) != 0) {
     const bool is_ready = co_await wait(direction::read, until);
     // Input that came with the end of the stream is still worth parsing.
-    if (!is_ready || (PQconsumeInput(connection_.get()) == 0 && PQisBusy(connection_.get()) != 0)) {
+    if (!is_ready || (!consume_input(connection_.get()) && PQisBusy(connection_.get()) != 0)) {
       is_broken_ = true;
       co_return got;
     }

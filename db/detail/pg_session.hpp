@@ -69,6 +69,13 @@ class pg_session : public stoppable, public std::enable_shared_from_this<pg_sess
   [[nodiscard]] PGconn* get() const { return connection_.get(); }
   [[nodiscard]] fd_watch& watch() { return watch_; }
 
+  /// True when nothing stands between us and the backend: it can be asked to cancel.
+  [[nodiscard]] bool is_direct() const { return is_direct_; }
+  void set_direct(bool value) { is_direct_ = value; }
+  /// To be closed when it comes back: it leads to a server that is not the primary.
+  [[nodiscard]] bool is_retired() const { return is_retired_; }
+  void retire() { is_retired_ = true; }
+
   /// Connected, and no statement was left half done.
   [[nodiscard]] bool is_usable() const;
   /// Outside a transaction and with nothing under way; notices a server that hung up meanwhile.
@@ -112,6 +119,8 @@ class pg_session : public stoppable, public std::enable_shared_from_this<pg_sess
   boost::asio::steady_timer timer_;
   std::uint64_t wait_number_ = 0;
   bool is_broken_ = false;
+  bool is_direct_ = false;
+  bool is_retired_ = false;
 };
 
 /// Connects to one endpoint. A host name is resolved on Asio's resolver thread and every address tried

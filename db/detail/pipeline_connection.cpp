@@ -10,6 +10,9 @@ namespace asio = boost::asio;
 
 namespace {
 
+// libpq ends each statement with a NULL. More in a row mean that it waits for nothing any more.
+constexpr int nulls_at_most = 3;
+
 error broken(std::string_view detail) {
   error failure;
   failure.code = errc::protocol;
@@ -57,10 +60,12 @@ asio::awaitable<bool> pipeline_connection::prepare(std::span<const statement* co
     if (!send_parse(*what, 0)) co_return false;
   }
   if (!co_await session_->flush(until)) co_return false;
-  while (!expected_.empty()) {
+  for (int nulls = 0; !expected_.empty();) {
     pg_session::answer got = co_await session_->next(until);
-    if (!got.is_alive) co_return false;
-    if (got.result && !take(std::move(got.result))) co_return false;
+    if (!got.is_alive || (!got.result && ++nulls > nulls_at_most)) co_return false;
+    if (!got.result) continue;
+    nulls = 0;
+    if (!take(std::move(got.result))) co_return false;
   }
   co_return true;
 }
@@ -160,16 +165,17 @@ void pipeline_connection::arm_read() {
 void pipeline_connection::on_readable() {
   // What arrived together with the end of the stream is parsed before the connection counts as lost: a
   // Sync in it makes the difference between committed and unknown.
-  const bool is_open = PQconsumeInput(session_->get()) == 1;
+  const bool is_open = consume_input(session_->get());
   if (!drain()) return;
   if (!is_open || PQstatus(session_->get()) != CONNECTION_OK) {
     fail(connection_error(session_->get(), errc::connection, outcome::unknown));
     return;
   }
-  if (core_.has_moved(channel_)) {
-    error moved = broken("the server is no longer the primary");
-    moved.code = errc::connection;
-    fail(moved);
+  // Not before the batches under way were answered: to cut them off would leave them in doubt.
+  if (core_.is_drained(channel_)) {
+    error useless = broken(core_.has_moved(channel_) ? "the server is no longer the primary" : "replaced");
+    useless.code = errc::connection;
+    fail(useless);
     return;
   }
   arm_read();
@@ -182,9 +188,8 @@ bool pipeline_connection::drain() {
   while (!expected_.empty() && PQisBusy(session_->get()) == 0) {
     pg_result_ptr result{PQgetResult(session_->get())};
     if (!result) {
-      // One ends each statement. More in a row mean that libpq waits for nothing any more.
       if (PQstatus(session_->get()) != CONNECTION_OK) return true;
-      if (++nulls > 3) return fail(broken("results ended before the Sync"));
+      if (++nulls > nulls_at_most) return fail(broken("results ended before the Sync"));
       continue;
     }
     nulls = 0;

@@ -49,6 +49,8 @@ class pipeline_connection : public std::enable_shared_from_this<pipeline_connect
   /// Declares the connection lost: the core requeues or fails what was under way.
   void lose(const error& why);
 
+  [[nodiscard]] const pg_session& session() const { return *session_; }
+
   /// Closes without telling anybody.
   void close();
 

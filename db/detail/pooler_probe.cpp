@@ -1,5 +1,6 @@
 #include "db/detail/pooler_probe.hpp"
 
+#include <array>
 #include <charconv>
 #include <cstdint>
 #include <string>
@@ -49,17 +50,20 @@ asio::awaitable<pg_result_ptr> next_result(pg_session& session, async::deadline 
   co_return pg_result_ptr{};
 }
 
-asio::awaitable<bool> expect(pg_session& session, ExecStatusType status, async::deadline until) {
+// Nothing in time, or a lost connection, says nothing about the mode.
+asio::awaitable<proof> expect(pg_session& session, ExecStatusType status, async::deadline until) {
   const pg_result_ptr got = co_await next_result(session, until);
-  co_return got&& PQresultStatus(got.get()) == status;
+  if (!got) co_return proof::no_answer;
+  co_return PQresultStatus(got.get()) == status ? proof::holds : proof::fails;
 }
 
-asio::awaitable<bool> expect_batch(pg_session& session, std::int64_t first_value, async::deadline until) {
+asio::awaitable<proof> expect_batch(pg_session& session, std::int64_t first_value, async::deadline until) {
   for (std::int64_t i = 0; i < statements_per_batch; ++i) {
     pg_result_ptr got = co_await next_result(session, until);
-    if (!got || PQresultStatus(got.get()) != PGRES_TUPLES_OK) co_return false;
+    if (!got) co_return proof::no_answer;
+    if (PQresultStatus(got.get()) != PGRES_TUPLES_OK) co_return proof::fails;
     const rows answer{got.release()};
-    if (answer.size() != 1 || answer.int8(0, 0) != first_value + i) co_return false;
+    if (answer.size() != 1 || answer.int8(0, 0) != first_value + i) co_return proof::fails;
   }
   co_return co_await expect(session, PGRES_PIPELINE_SYNC, until);
 }
@@ -81,22 +85,22 @@ int parse_pooler_version(std::string_view text) {
 
 pooler_mode choose_mode(pooler_mode wanted, const server_facts& server, const pooler_facts& pooler,
                         std::size_t catalogue_size) {
-  const bool is_known_old = pooler.version != 0 && pooler.version < first_version_that_tracks_pipelines;
+  // With room for fewer names than we have it would close and parse them all the time, if any at all.
+  const bool has_names = pooler.version >= first_version_that_tracks_pipelines &&
+                         pooler.max_prepared_statements > static_cast<long>(catalogue_size);
+  const bool has_answered = pooler.version != 0;
   switch (wanted) {
     case pooler_mode::pgbouncer_safe:
       return pooler_mode::pgbouncer_safe;
     case pooler_mode::direct:
       return server.is_direct ? pooler_mode::direct : pooler_mode::pgbouncer_safe;
     case pooler_mode::pgbouncer_named:
-      return is_known_old ? pooler_mode::pgbouncer_safe : pooler_mode::pgbouncer_named;
+      return has_answered && !has_names ? pooler_mode::pgbouncer_safe : pooler_mode::pgbouncer_named;
     case pooler_mode::automatic:
       break;
   }
   if (server.is_direct) return pooler_mode::direct;
-  if (pooler.version < first_version_that_tracks_pipelines) return pooler_mode::pgbouncer_safe;
-  // With room for fewer names than we have it would close and parse them all the time, if any at all.
-  if (pooler.max_prepared_statements <= static_cast<long>(catalogue_size)) return pooler_mode::pgbouncer_safe;
-  return pooler_mode::pgbouncer_named;
+  return has_names ? pooler_mode::pgbouncer_named : pooler_mode::pgbouncer_safe;
 }
 
 asio::awaitable<result<server_facts>> ask_server(pg_session& session, async::deadline until) {
@@ -133,16 +137,20 @@ asio::awaitable<pooler_facts> ask_console(asio::io_context& context, stop_list& 
   co_return facts;
 }
 
-asio::awaitable<bool> prove_mode(pg_session& session, pooler_mode mode, async::deadline until) {
+asio::awaitable<proof> prove_mode(pg_session& session, pooler_mode mode, async::deadline until) {
   const bool is_named = mode != pooler_mode::pgbouncer_safe;
   PGconn* const connection = session.get();
   if (is_named) {
     const Oid type = static_cast<Oid>(pg_type::int8);
-    if (PQsendPrepare(connection, echo.name.c_str(), echo.sql.data(), 1, &type) != 1) co_return false;
-    if (PQpipelineSync(connection) != 1) co_return false;
-    if (!co_await session.flush(until)) co_return false;
-    if (!co_await expect(session, PGRES_COMMAND_OK, until)) co_return false;
-    if (!co_await expect(session, PGRES_PIPELINE_SYNC, until)) co_return false;
+    if (PQsendPrepare(connection, echo.name.c_str(), echo.sql.data(), 1, &type) != 1)
+      co_return proof::no_answer;
+    if (PQpipelineSync(connection) != 1) co_return proof::no_answer;
+    if (!co_await session.flush(until)) co_return proof::no_answer;
+    constexpr std::array expected{PGRES_COMMAND_OK, PGRES_PIPELINE_SYNC};
+    for (const ExecStatusType status : expected) {
+      const proof got = co_await expect(session, status, until);
+      if (got != proof::holds) co_return got;
+    }
   }
   // Values nobody else sends at the same moment: the address differs by connection, the number by batch.
   const std::int64_t base = static_cast<std::int64_t>(PQbackendPID(connection)) << 20;
@@ -150,16 +158,17 @@ asio::awaitable<bool> prove_mode(pg_session& session, pooler_mode mode, async::d
   for (std::int64_t done = 0; done < batches_per_proof; done += at_once) {
     for (std::int64_t b = done; b < done + at_once; ++b) {
       for (std::int64_t i = 0; i < statements_per_batch; ++i) {
-        if (!send_echo(connection, is_named, base + b * statements_per_batch + i)) co_return false;
+        if (!send_echo(connection, is_named, base + b * statements_per_batch + i)) co_return proof::no_answer;
       }
-      if (PQpipelineSync(connection) != 1) co_return false;
+      if (PQpipelineSync(connection) != 1) co_return proof::no_answer;
     }
-    if (!co_await session.flush(until)) co_return false;
+    if (!co_await session.flush(until)) co_return proof::no_answer;
     for (std::int64_t b = done; b < done + at_once; ++b) {
-      if (!co_await expect_batch(session, base + b * statements_per_batch, until)) co_return false;
+      const proof got = co_await expect_batch(session, base + b * statements_per_batch, until);
+      if (got != proof::holds) co_return got;
     }
   }
-  co_return true;
+  co_return proof::holds;
 }
 
 }  // namespace pam::db::detail

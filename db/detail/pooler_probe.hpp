@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string_view>
 
@@ -46,9 +47,16 @@ boost::asio::awaitable<pooler_facts> ask_console(boost::asio::io_context& contex
                                                  const config& settings, const endpoint& where,
                                                  async::deadline until);
 
+/// What trying a mode has shown.
+enum class proof : std::uint8_t {
+  holds,
+  fails,      ///< an answer was wrong: the mode must not be used here
+  no_answer,  ///< too slow or lost: nothing was shown
+};
+
 /// Tries the chosen mode with that mode's own pattern on a connection in pipeline mode: every value must
 /// come back to where it was asked. In the safe mode one batch at a time, never more.
-/// @return false when it does not work as it should; the connection is of no more use then
-boost::asio::awaitable<bool> prove_mode(pg_session& session, pooler_mode mode, async::deadline until);
+/// @return anything but `holds`: the connection is of no more use
+boost::asio::awaitable<proof> prove_mode(pg_session& session, pooler_mode mode, async::deadline until);
 
 }  // namespace pam::db::detail

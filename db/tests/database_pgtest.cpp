@@ -662,6 +662,7 @@ TEST_P(database_pg, a_stalled_connection_is_replaced_and_others_are_served) {
   run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
     config impatient = settings();
     impatient.stall_limit = 150ms;
+    impatient.stall_grace = 100ms;
     database db{context, impatient, all_statements};
     co_await start(db);
     params nap;
@@ -679,6 +680,116 @@ TEST_P(database_pg, a_stalled_connection_is_replaced_and_others_are_served) {
     EXPECT_EQ(served.value().int8(0, 0), 9);
     EXPECT_GE(db.stats().disconnects, 1U);
     EXPECT_EQ(sleeper->error().outcome, outcome::unknown);
+    co_await db.close(async::within(5s));
+  });
+}
+
+TEST_P(database_pg, what_a_stalled_connection_answers_within_the_grace_is_not_lost) {
+  run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
+    config impatient = settings();
+    impatient.stall_limit = 150ms;
+    impatient.stall_grace = 10s;
+    database db{context, impatient, all_statements};
+    co_await start(db);
+    params nap;
+    nap.add(std::int32_t{800});
+    std::optional<result<rows>> sleeper;
+    crowd many{context};
+    many.add([&, given = std::make_shared<params>(std::move(nap))] {
+      return run_into(db, doze, std::move(*given), sleeper);
+    });
+    co_await eventually(context, [&] { return db.stats().in_flight == 1; });
+    const bool is_replaced = co_await eventually(context, [&] { return db.stats().connects == 2; });
+    const auto served = co_await db.execute(echo, pair_of(9, "mine"), within(5s));
+    const bool was_served_meanwhile = !sleeper.has_value();
+    co_await many.done();
+    const bool is_closed = co_await eventually(context, [&] { return db.stats().disconnects == 1; });
+
+    EXPECT_TRUE(is_replaced);
+    EXPECT_TRUE(served.has_value());
+    EXPECT_TRUE(was_served_meanwhile);
+    EXPECT_TRUE(sleeper->has_value());
+    EXPECT_TRUE(is_closed);
+    EXPECT_EQ(db.stats().statements_sent, 2U);
+    EXPECT_EQ(db.stats().connections_ready, 1U);
+    co_await db.close(async::within(5s));
+  });
+}
+
+TEST_P(database_pg, what_runs_on_a_stalled_connection_is_cancelled_when_it_is_closed) {
+  if (GetParam().through_pooler) GTEST_SKIP() << "the pooler closes its server connection";
+  run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
+    config impatient = settings();
+    impatient.stall_limit = 100ms;
+    impatient.stall_grace = 100ms;
+    database db{context, impatient, all_statements};
+    co_await start(db);
+    params nap;
+    nap.add(std::int32_t{60'000});
+    std::optional<result<rows>> sleeper;
+    crowd many{context};
+    many.add([&, given = std::make_shared<params>(std::move(nap))] {
+      return run_into(db, doze, std::move(*given), sleeper, within(150ms));
+    });
+    const bool has_slept = co_await eventually(context, [&] { return is_asleep(); });
+    co_await many.done();
+    const bool is_closed = co_await eventually(context, [&] { return db.stats().disconnects == 1; });
+
+    const bool is_over = co_await eventually(context, [&] { return !is_asleep(); });
+
+    EXPECT_TRUE(has_slept);
+    EXPECT_TRUE(is_closed);
+    EXPECT_TRUE(is_over);
+    co_await db.close(async::within(5s));
+  });
+}
+
+TEST_P(database_pg, close_does_not_wait_for_what_no_connection_can_send_any_more) {
+  run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
+    config down = settings();
+    down.hosts.front().host = "/nonexistent";
+    database db{context, down, all_statements};
+    const auto started = co_await db.start(async::within(30ms));
+    std::optional<result<rows>> queued;
+    crowd many{context};
+    many.add([&] { return run_into(db, insert, pair_of(1, "x"), queued, within(40s)); });
+    co_await eventually(context, [&] { return db.stats().queued == 1; });
+    const auto before = std::chrono::steady_clock::now();
+
+    co_await db.close(async::within(20s));
+
+    EXPECT_LT(std::chrono::steady_clock::now() - before, 10s);
+    co_await many.done();
+    EXPECT_TRUE(started.has_error());
+    EXPECT_EQ(queued->error().code, errc::closed);
+    EXPECT_EQ(queued->error().outcome, outcome::not_sent);
+  });
+}
+
+TEST_P(database_pg, a_batch_behind_one_that_met_a_standby_is_answered_before_the_connection_goes) {
+  if (GetParam().mode != pooler_mode::direct) GTEST_SKIP() << "one batch in flight";
+  scratch.run(
+      "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
+      " 'BEGIN PERFORM pg_sleep(0.3); RAISE SQLSTATE ''25006''; END';"
+      "CREATE TRIGGER slow BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION slow();"
+      "CREATE FUNCTION nap() RETURNS trigger LANGUAGE plpgsql AS"
+      " 'BEGIN PERFORM pg_sleep(0.3); RETURN NEW; END';"
+      "CREATE TRIGGER nap BEFORE INSERT ON charges FOR EACH ROW EXECUTE FUNCTION nap()");
+  run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
+    database db{context, settings(), all_statements};
+    co_await start(db);
+    std::optional<result<rows>> refused;
+    std::optional<result<rows>> behind;
+    crowd many{context};
+    many.add([&] { return run_into(db, insert, pair_of(1, "x"), refused, within(900ms)); });
+    co_await eventually(context, [&] { return is_asleep(); });
+    many.add([&] { return run_into(db, insert_once, one(1), behind); });
+
+    co_await many.done();
+
+    EXPECT_TRUE(refused->has_error());
+    EXPECT_TRUE(behind->has_value()) << behind->error().detail;
+    EXPECT_EQ(scratch.value("SELECT count(*) FROM charges"), "1");
     co_await db.close(async::within(5s));
   });
 }

@@ -50,9 +50,13 @@ TEST(pooler_probe, names_need_version_1_21_and_room_for_the_catalogue) {
   EXPECT_EQ(choose_mode(pooler_mode::automatic, {}, pooler(1021, 200), 10), pooler_mode::pgbouncer_named);
 }
 
-TEST(pooler_probe, a_configured_named_mode_is_believed_unless_the_pooler_is_known_to_be_old) {
+TEST(pooler_probe, a_configured_named_mode_is_believed_unless_the_console_says_otherwise) {
   EXPECT_EQ(choose_mode(pooler_mode::pgbouncer_named, {}, {}, 10), pooler_mode::pgbouncer_named);
   EXPECT_EQ(choose_mode(pooler_mode::pgbouncer_named, {}, pooler(1018, 0), 10), pooler_mode::pgbouncer_safe);
+  EXPECT_EQ(choose_mode(pooler_mode::pgbouncer_named, {}, pooler(1024, 0), 10), pooler_mode::pgbouncer_safe);
+  EXPECT_EQ(choose_mode(pooler_mode::pgbouncer_named, {}, pooler(1024, 10), 10), pooler_mode::pgbouncer_safe);
+  EXPECT_EQ(choose_mode(pooler_mode::pgbouncer_named, {}, pooler(1024, 11), 10),
+            pooler_mode::pgbouncer_named);
 }
 
 TEST(pooler_probe, the_safe_mode_is_never_overruled) {

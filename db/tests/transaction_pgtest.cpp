@@ -218,6 +218,56 @@ TEST_P(transaction_pg, close_waits_for_open_ones_and_cuts_them_at_its_deadline) 
   EXPECT_EQ(count(), "0");
 }
 
+TEST_P(transaction_pg, what_runs_past_its_deadline_is_cancelled_with_its_connection) {
+  if (GetParam().through_pooler) GTEST_SKIP() << "the pooler closes its server connection";
+  const auto is_asleep = [&] {
+    return scratch.value(
+               "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+               " AND wait_event = 'PgSleep'") != "0";
+  };
+  run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
+    database db{context, settings(1), catalogue};
+    {
+      auto tx = co_await db.begin(tx_within(300ms));
+      const auto late = co_await tx->execute(doze, small(60'000));
+      EXPECT_EQ(late.error().code, errc::deadline);
+      EXPECT_TRUE(is_asleep());
+    }
+
+    const bool is_over = co_await eventually(context, [&] { return !is_asleep(); });
+
+    EXPECT_TRUE(is_over);
+    co_await db.close(async::within(5s));
+  });
+}
+
+TEST_P(transaction_pg, a_connection_that_refused_a_write_is_not_used_again) {
+  if (GetParam().through_pooler) GTEST_SKIP() << "the pooler keeps the backend for other clients";
+  scratch.run(
+      "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+      " 'BEGIN RAISE SQLSTATE ''25006''; END';"
+      "CREATE TRIGGER refuse BEFORE INSERT ON ledger FOR EACH ROW EXECUTE FUNCTION refuse()");
+  static constexpr statement who{"SELECT pg_backend_pid()", types(), {}};
+  run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
+    database db{context, settings(1), catalogue};
+    std::array<std::int32_t, 3> backends{};
+    for (std::size_t i = 0; i < backends.size(); ++i) {
+      tx_options options = tx_within(5s);
+      options.is_read_only = i == 0;  // there the refusal is what was asked for
+      auto tx = co_await db.begin(options);
+      const auto self = co_await tx->execute(who, params{});
+      backends[i] = self->int4(0, 0);
+      const auto refused = co_await tx->execute(add_row, one(1));
+      EXPECT_EQ(refused.error().sqlstate, "25006");
+      co_await tx->rollback();
+    }
+
+    EXPECT_EQ(backends[0], backends[1]);
+    EXPECT_NE(backends[1], backends[2]);
+    co_await db.close(async::within(5s));
+  });
+}
+
 INSTANTIATE_TEST_SUITE_P(ways, transaction_pg, ::testing::ValuesIn(ways),
                          [](const auto& info) { return std::string{info.param.name}; });
 
