@@ -76,4 +76,20 @@ std::vector<authentication_method> decode_amr(std::string_view json) {
   return methods;
 }
 
+std::size_t stored_size(std::string_view json) {
+  std::size_t size = json.size();
+  bool is_in_string = false;
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    const char c = json[i];
+    if (is_in_string && c == '\\') {
+      ++i;  // whatever is escaped ends no string
+    } else if (c == '"') {
+      is_in_string = !is_in_string;
+    } else if (!is_in_string && (c == ',' || c == ':')) {
+      ++size;
+    }
+  }
+  return size;
+}
+
 }  // namespace pam::protocol

@@ -116,6 +116,9 @@ struct settings {
 [[nodiscard]] std::vector<authentication_method> decode_amr(std::string_view json);
 [[nodiscard]] std::string encode_amr(const std::vector<authentication_method>& value);
 
+/// Bytes of our JSON text once PostgreSQL prints it: jsonb puts a blank behind each comma and colon.
+[[nodiscard]] std::size_t stored_size(std::string_view json);
+
 /// What sign-up stores: `data` plus email, email_verified, phone_verified and sub (GoTrue's shape), which
 /// win over members of the same name in `data`. Without an email its member is left out.
 /// @param data  `metadata_patch::set`; anything that is no JSON object counts as empty

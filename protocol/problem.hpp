@@ -119,6 +119,13 @@ inline constexpr error_code single_identity_not_deletable{"single_identity_not_d
                                                           "The last identity cannot be removed"};
 inline constexpr error_code email_conflict_identity_not_deletable{
     "email_conflict_identity_not_deletable", 422, "The identity's email belongs to another user"};
+// HTTP itself (RFC 9110): refusals of the network layer.
+inline constexpr error_code uri_too_long{"uri_too_long", 414, "The request target is too long"};
+inline constexpr error_code expectation_failed{"expectation_failed", 417, "The expectation cannot be met"};
+inline constexpr error_code header_too_large{"header_too_large", 431, "The request header is too large"};
+inline constexpr error_code not_implemented{"not_implemented", 501, "The transfer coding is not supported"};
+inline constexpr error_code http_version_not_supported{"http_version_not_supported", 505,
+                                                       "The HTTP version is not supported"};
 inline constexpr error_code over_request_rate_limit{"over_request_rate_limit", 429, "Too many requests"};
 inline constexpr error_code over_email_send_rate_limit{"over_email_send_rate_limit", 429, "Too many emails"};
 inline constexpr error_code over_sms_send_rate_limit{"over_sms_send_rate_limit", 429,
@@ -162,6 +169,11 @@ inline constexpr const error_code* all[] = {
     &method_not_allowed,
     &request_entity_too_large,
     &unsupported_media_type,
+    &uri_too_long,
+    &expectation_failed,
+    &header_too_large,
+    &not_implemented,
+    &http_version_not_supported,
     &user_already_exists,
     &email_exists,
     &phone_exists,

@@ -1,5 +1,6 @@
 // Parses the command line and runs what it names.
 #include <cstdint>
+#include <exception>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -104,6 +105,10 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& failure) {
     return app.exit(failure) == 0 ? pam::cli::success : pam::cli::usage;
+  } catch (const std::exception& failure) {
+    // Starting is the one place where exceptions are errors: no memory, no threads, no temporary folder.
+    std::cerr << "pam-auth: " << failure.what() << '\n';
+    return pam::cli::failure;
   }
   return context.status;
 }

@@ -237,4 +237,12 @@ TEST(sign_up_metadata, leaves_an_absent_email_out_and_survives_bad_data) {
 }
 
 }  // namespace
+TEST(stored_size, counts_the_blanks_that_jsonb_adds_outside_strings) {
+  EXPECT_EQ(pam::protocol::stored_size(R"({})"), 2U);
+  EXPECT_EQ(pam::protocol::stored_size(R"({"a":1,"b":[1,2]})"),
+            std::string_view{R"({"a": 1, "b": [1, 2]})"}.size());
+  EXPECT_EQ(pam::protocol::stored_size(R"({"a:,":"x,y:\",z"})"),
+            std::string_view{R"({"a:,": "x,y:\",z"})"}.size());
+}
+
 }  // namespace pam::protocol

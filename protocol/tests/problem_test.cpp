@@ -141,6 +141,12 @@ TEST(problem, every_code_of_the_contract_is_there_with_its_status) {
         "single_identity_not_deletable",
         "email_conflict_identity_not_deletable"}},
       {429, {"over_request_rate_limit", "over_email_send_rate_limit", "over_sms_send_rate_limit"}},
+      // HTTP itself, beside the contract's table.
+      {414, {"uri_too_long"}},
+      {417, {"expectation_failed"}},
+      {431, {"header_too_large"}},
+      {501, {"not_implemented"}},
+      {505, {"http_version_not_supported"}},
       {500, {"unexpected_failure"}},
       {503, {"over_capacity"}},
       {504, {"request_timeout"}},

@@ -23,8 +23,16 @@ protocol::problem problem_of(const protocol::error_code& code, std::string_view 
 /// The credentials of a sign-up, or nullopt when the request has been answered.
 std::optional<std::string> sign_up_email(service& application, net::request_context& request,
                                          const protocol::sign_up_request& asked) {
+  if (!application.how().features.email) {
+    protocol::problem off = problem_of(codes::email_provider_disabled, "Email signups are disabled");
+    off.status = 400;
+    answer(application, request, std::move(off));
+    return std::nullopt;
+  }
   if (!asked.email && asked.phone) {
-    answer(application, request, problem_of(codes::phone_provider_disabled, "Phone signups are disabled"));
+    protocol::problem off = problem_of(codes::phone_provider_disabled, "Phone signups are disabled");
+    off.status = 400;
+    answer(application, request, std::move(off));
     return std::nullopt;
   }
   if (!asked.email && !asked.password) {
@@ -69,6 +77,12 @@ boost::asio::awaitable<void> post_signup(service& application, net::request_cont
   command.password = crypto::secret{asked->password->view()};
   command.documents.metadata =
       protocol::initial_user_metadata(asked->data.set, *email, command.account, true);
+  if (protocol::stored_size(command.documents.metadata) > auth::max_stored_metadata_bytes) {
+    auth::error too_large;
+    too_large.code = auth::errc::metadata_too_large;
+    answer_error(application, request, too_large, origin::other);
+    co_return;
+  }
   command.documents.app_metadata = R"({"provider":"email","providers":["email"]})";
   command.documents.identity_data = protocol::initial_identity_data(*email, command.account, true);
   command.documents.amr = new_amr("password");
@@ -112,6 +126,9 @@ boost::asio::awaitable<void> put_user(service& application, net::request_context
     command.metadata_set = std::move(asked->data->set);
     command.metadata_removed = std::move(asked->data->removed);
   }
+  const net::cost_class cost = asked->password ? net::cost_class::hash : net::cost_class::free;
+  const auto admitted = application.admit(request, cost);
+  if (!admitted) co_return;
   if (asked->password) command.password.emplace(asked->password->view());
   if (asked->current_password) command.current_password.emplace(asked->current_password->view());
   auto updated = co_await application.accounts().update(who->key, std::move(command), request.deadline);

@@ -66,8 +66,10 @@ protocol::problem from_input_error(const auth::error& failure) {
     case auth::errc::current_password_invalid:
       return make(codes::current_password_invalid, "`current_password` is not the account's password.");
     case auth::errc::metadata_too_large: {
-      protocol::problem what = make(codes::validation_failed, "The user metadata would exceed 16 KiB.");
-      what.errors.push_back({"/data", "at most 16384 bytes in all"});
+      protocol::problem what =
+          make(codes::validation_failed,
+               "The user metadata would exceed 4 KiB; it travels in every access token.");
+      what.errors.push_back({"/data", "at most 4096 bytes in all"});
       return what;
     }
     default:
@@ -104,7 +106,9 @@ protocol::problem to_problem(const auth::error& failure, origin from) {
     case auth::errc::overloaded:
     case auth::errc::unavailable: {
       protocol::problem what =
-          make(codes::over_capacity, "The request was not carried out; try again shortly.");
+          make(codes::over_capacity, failure.may_have_happened
+                                         ? "The answer was lost and the request may have been carried out."
+                                         : "The request was not carried out; try again shortly.");
       what.reason = failure.reason.empty() ? "conflict" : failure.reason;
       return what;
     }
@@ -123,8 +127,15 @@ protocol::problem to_problem(const auth::error& failure, origin from) {
 }
 
 bool wants_string_codes(const net::request_context& request) {
-  // Versions are dates: they compare as text.
-  return request.header("x-supabase-api-version") >= string_code_version;
+  // Versions are dates (YYYY-MM-DD), which compare as text; anything else asks for nothing.
+  const std::string_view version = request.header("x-supabase-api-version");
+  constexpr std::string_view shape = "dddd-dd-dd";
+  if (version.size() != shape.size()) return false;
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    const bool is_digit = version[i] >= '0' && version[i] <= '9';
+    if (shape[i] == 'd' ? !is_digit : version[i] != '-') return false;
+  }
+  return version >= string_code_version;
 }
 
 void answer(service& application, net::request_context& request, protocol::problem what) {

@@ -51,7 +51,7 @@ protocol::access_claims claims_of(const auth::access_tokens& tokens, const auth:
   protocol::access_claims claims;
   claims.iss = tokens.policy().issuer;
   claims.sub = account.id;
-  claims.aud = account.aud;
+  claims.aud = tokens.policy().audience;  // what verify() demands, whatever it was at sign-up
   claims.iat = now.time_since_epoch().count();
   claims.exp = claims.iat + lifetime.count();
   claims.email = account.email;

@@ -25,7 +25,7 @@ bool is_allowed_origin(const std::vector<std::string>& allowed, std::string_view
 
 void add_cors(const std::vector<std::string>& allowed, net::request_context& request) {
   // Whether or not this request names an origin, a cache must not serve its answer to one that does.
-  if (!allows_any(allowed)) request.out.set("Vary", "Origin");
+  request.out.set("Vary", "Origin");
   const std::string_view origin = request.header("origin");
   if (origin.empty() || !is_allowed_origin(allowed, origin)) return;
   request.out.set("Access-Control-Allow-Origin", allows_any(allowed) ? "*" : std::string{origin});

@@ -20,26 +20,12 @@ protocol::problem problem_of(const protocol::error_code& code, std::string detai
   return what;
 }
 
-/// One admitted request; leaving the scope frees its place.
-class admitted_request {
- public:
-  explicit admitted_request(admission_statistics& of) : of_(of) {
-    of_.in_flight.fetch_add(1, std::memory_order_relaxed);
+/// The code a refusal of the network layer is answered with.
+const protocol::error_code& code_named(std::string_view name) {
+  for (const protocol::error_code* each : codes::all) {
+    if (each->code == name) return *each;
   }
-  admitted_request(const admitted_request&) = delete;
-  admitted_request& operator=(const admitted_request&) = delete;
-  ~admitted_request() { of_.in_flight.fetch_sub(1, std::memory_order_relaxed); }
-
- private:
-  admission_statistics& of_;
-};
-
-/// The codes the network layer refuses with, by their names.
-const protocol::error_code& code_named(std::string_view name, unsigned status) {
-  if (name == codes::request_entity_too_large.code) return codes::request_entity_too_large;
-  if (name == codes::over_capacity.code) return codes::over_capacity;
-  if (name == codes::request_timeout.code) return codes::request_timeout;
-  return status >= 500 ? codes::unexpected_failure : codes::bad_request;
+  return codes::bad_request;
 }
 
 }  // namespace
@@ -52,10 +38,25 @@ boost::asio::awaitable<void> service::serve(net::request_context& request) {
   if (request.verb == net::method::options && request.has_header("origin")) {
     answer_preflight(how_.cors_origins, request);
   } else {
-    co_await dispatch(request);
+    co_await answer_any(request);
   }
   add_cors(how_.cors_origins, request);
   if (wants_string_codes(request)) request.out.set("x-supabase-api-version", "2024-01-01");
+}
+
+// An exception is a bug of ours. It is logged whole and answered like any other failure, a refresh with 503.
+boost::asio::awaitable<void> service::answer_any(net::request_context& request) {
+  try {
+    co_await dispatch(request);
+    co_return;
+  } catch (const std::exception& bug) {
+    watcher_.failed(request, "exception", bug.what());
+  }
+  request.out = net::response{};
+  auth::error internal;
+  internal.reason = "exception";
+  const bool is_token = request.route == "/token";
+  answer(*this, request, to_problem(internal, is_token ? origin::token : origin::other));
 }
 
 boost::asio::awaitable<void> service::dispatch(net::request_context& request) {
@@ -73,26 +74,40 @@ boost::asio::awaitable<void> service::dispatch(net::request_context& request) {
   request.route = found.route->pattern;
   request.path_parameters = found.parameters;
 
-  const net::cost_class cost = cost_of(*found.route, request);
-  admission_statistics& place = admission_[static_cast<std::size_t>(cost)];
-  if (place.in_flight.load(std::memory_order_relaxed) >=
-      how_.in_flight_limits[static_cast<std::size_t>(cost)]) {
-    place.refused.fetch_add(1, std::memory_order_relaxed);
-    protocol::problem full =
-        problem_of(codes::over_capacity, "Too many requests are in flight; try again shortly.");
-    full.reason = net::to_string(cost);
-    answer(*this, request, std::move(full));
-    co_return;
+  const auto admitted = admit(request, cost_of(*found.route, request));
+  if (admitted) co_await handler_of(found.route->index)(*this, request);
+}
+
+std::optional<admitted_request> service::admit(net::request_context& request, net::cost_class cost) {
+  const auto index = static_cast<std::size_t>(cost);
+  admission_statistics& place = admission_[index];
+  std::optional<admitted_request> admitted;
+  if (place.in_flight.load(std::memory_order_relaxed) < how_.in_flight_limits[index]) {
+    admitted.emplace(place);
+    return admitted;
   }
-  const admitted_request admitted{place};
-  co_await handler_of(found.route->index)(*this, request);
+  place.refused.fetch_add(1, std::memory_order_relaxed);
+  protocol::problem full =
+      problem_of(codes::over_capacity, "Too many requests are in flight; try again shortly.");
+  full.reason = net::to_string(cost);
+  answer(*this, request, std::move(full));
+  return admitted;
 }
 
 void service::refuse(net::request_context& request, unsigned status, std::string_view code,
                      std::string_view detail) noexcept {
   try {
-    protocol::problem what = problem_of(code_named(code, status), std::string{detail});
-    what.status = status;
+    protocol::problem what = problem_of(code_named(code), std::string{detail});
+    // api.md knows no 408: a client too slow to send its refresh is asked to try again, others get a 504.
+    constexpr unsigned too_slow = 408;
+    const bool is_slow_refresh = status == too_slow && request.path.ends_with("/token");
+    if (is_slow_refresh) {
+      what.code = &codes::over_capacity;
+      what.reason = "slow_request";
+    } else if (status != too_slow) {
+      what.status = status;
+      if (what.code == &codes::over_capacity) what.reason = "incomplete_requests";
+    }
     answer(*this, request, std::move(what));
     add_cors(how_.cors_origins, request);
   } catch (const std::exception& failure) {

@@ -4,8 +4,10 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <boost/asio/awaitable.hpp>
@@ -44,6 +46,24 @@ struct admission_statistics {
   std::atomic<std::uint64_t> refused{0};
 };
 
+/// One admitted request; leaving the scope frees its place.
+class admitted_request {
+ public:
+  explicit admitted_request(admission_statistics& of) : of_(&of) {
+    of.in_flight.fetch_add(1, std::memory_order_relaxed);
+  }
+  admitted_request(admitted_request&& other) noexcept : of_(std::exchange(other.of_, nullptr)) {}
+  admitted_request(const admitted_request&) = delete;
+  admitted_request& operator=(const admitted_request&) = delete;
+  admitted_request& operator=(admitted_request&&) = delete;
+  ~admitted_request() {
+    if (of_ != nullptr) of_->in_flight.fetch_sub(1, std::memory_order_relaxed);
+  }
+
+ private:
+  admission_statistics* of_;
+};
+
 /// The application of one shard: routes requests to handlers, with admission per cost class, CORS and
 /// one error format. Shard: lives on one.
 class service final : public net::service {
@@ -57,6 +77,9 @@ class service final : public net::service {
               std::string_view detail) noexcept override;
   void finished(const net::request_context& request, bool was_sent) noexcept override;
 
+  /// A place among the requests of a class; nullopt when it is full and the request has been answered 503.
+  [[nodiscard]] std::optional<admitted_request> admit(net::request_context& request, net::cost_class cost);
+
   [[nodiscard]] const settings& how() const { return how_; }
   [[nodiscard]] auth::accounts& accounts() { return accounts_; }
   [[nodiscard]] auth::sessions& sessions() { return sessions_; }
@@ -67,6 +90,7 @@ class service final : public net::service {
   }
 
  private:
+  boost::asio::awaitable<void> answer_any(net::request_context& request);
   boost::asio::awaitable<void> dispatch(net::request_context& request);
 
   settings how_;

@@ -26,6 +26,10 @@ boost::asio::awaitable<void> password_grant(service& application, net::request_c
     answer_decode_error(application, request, asked.error());
     co_return;
   }
+  if (!application.how().features.email) {
+    answer_with(application, request, codes::email_provider_disabled, "Email logins are disabled");
+    co_return;
+  }
   if (!asked->email) {
     if (asked->phone) {
       answer_with(application, request, codes::phone_provider_disabled, "Phone logins are disabled");

@@ -3,7 +3,6 @@
 #include <array>
 
 #include "server/auth/detail/sql_text.hpp"
-#include "server/auth/detail/uuid_floor.hpp"
 #include "server/auth/row_readers.hpp"
 #include "server/crypto/random.hpp"
 
@@ -60,9 +59,13 @@ constexpr auto record_sign_in_sql = detail::sql(
     "s AS (INSERT INTO sessions (id, account_id, refresh_token, expires_at, absolute_expires_at, created_at, "
     "refreshed_at, amr, ip, user_agent) "
     "SELECT $5, id, $6, $7, $8, $4, $4, $9, $10, $11 FROM account ON CONFLICT (id) DO UPDATE "
-    "SET refreshed_at = excluded.refreshed_at RETURNING *) SELECT ",
+    "SET refreshed_at = excluded.refreshed_at RETURNING *), "
+    "touched AS (UPDATE identities SET last_sign_in_at = greatest(identities.last_sign_in_at, $4) "
+    "FROM account WHERE account_id = $1 AND provider = 'email' RETURNING identities.*), "
+    "shown AS (SELECT * FROM touched UNION ALL "
+    "SELECT * FROM identities WHERE account_id = $1 AND provider <> 'email') SELECT ",
     account_list, ", ", identity_list, ", ", session_list,
-    " FROM account a JOIN s ON true LEFT JOIN identities i ON i.account_id = $1");
+    " FROM account a JOIN s ON true LEFT JOIN shown i ON true");
 constexpr db::statement record_sign_in_statement{
     record_sign_in_sql.c_str(),
     db::types(pg_type::uuid, pg_type::text, pg_type::text, pg_type::timestamptz, pg_type::uuid,
@@ -90,24 +93,24 @@ constexpr db::statement find_password_statement{
     db::types(pg_type::uuid),
     {}};
 
-// Multi-row when the password changes (the other sessions end), hence alone. Repeatable: the second run
-// finds the new hash in place of the expected one and changes nothing further.
+// Only for a bearer whose session still lives: hashing a new password takes long enough for it to end.
+// Repeatable: the second run finds the new hash in place of the expected one and sets it again.
 constexpr auto update_sql = detail::sql(
     "WITH a AS (UPDATE accounts SET metadata = (metadata || coalesce($3, '{}')) - $4, "
     "hashed_password = coalesce($5, hashed_password), updated_at = greatest(updated_at, $7) "
-    "WHERE id = $1 AND deleted_at IS NULL "
+    "WHERE id = $1 AND deleted_at IS NULL AND (banned_until IS NULL OR banned_until <= $7) "
+    "AND EXISTS (SELECT 1 FROM sessions s WHERE s.account_id = $1 AND s.id = $2 AND s.revoked_at IS NULL "
+    "AND s.expires_at > $7) "
     "AND ($5::text IS NULL OR hashed_password IS NULL AND $6::text IS NULL OR hashed_password IN ($5, $6)) "
-    "AND octet_length(((metadata || coalesce($3, '{}')) - $4)::text) <= 16384 RETURNING *), "
-    "ended AS (UPDATE sessions SET revoked_at = $7, revoke_reason = 3 WHERE account_id = $1 AND id <> $2 AND "
-    "id >= $8 "
-    "AND revoked_at IS NULL AND expires_at > $7 AND $5::text IS NOT NULL AND EXISTS (SELECT 1 FROM a)) "
-    "SELECT ",
+    "AND ($3 IS NULL AND cardinality($4) = 0 "
+    "OR octet_length(((metadata || coalesce($3, '{}')) - $4)::text) <= 4096) RETURNING *) SELECT ",
     account_list, ", ", identity_list, " FROM a LEFT JOIN identities i ON i.account_id = $1");
+static_assert(max_stored_metadata_bytes == 4096, "update_sql names the limit");
 constexpr db::statement update_statement{
     update_sql.c_str(),
     db::types(pg_type::uuid, pg_type::uuid, pg_type::jsonb, pg_type::text_array, pg_type::text, pg_type::text,
-              pg_type::timestamptz, pg_type::uuid),
-    {.batch = db::batch::alone, .rank = db::lock_rank::account, .conflict_key = 0}};
+              pg_type::timestamptz),
+    {.rank = db::lock_rank::account, .conflict_key = 0}};
 
 constexpr std::array<const db::statement*, 8> all_statements{
     &create_statement,         &find_claim_statement, &find_for_sign_in_statement, &record_sign_in_statement,
@@ -235,23 +238,55 @@ boost::asio::awaitable<result<std::optional<std::string>>> account_repository::f
   co_return found;
 }
 
-boost::asio::awaitable<result<std::optional<account>>> account_repository::update(
-    session_key keep, account_change what, std::string expected_hash, timestamp oldest_session, timestamp now,
-    async::deadline deadline) {
+db::params account_repository::update_params(const session_key& who, const account_change& what,
+                                             const std::string& expected_hash, timestamp now) {
   db::params values;
-  values.add(keep.account).add(keep.session).add_text(what.metadata_set);
+  values.add(who.account).add(who.session).add_text(what.metadata_set);
   values.add_text(array_literal(what.metadata_removed)).add_text(what.hashed_password);
   if (expected_hash.empty()) {
     values.add_null();
   } else {
     values.add_text(expected_hash);
   }
-  values.add(now).add(detail::uuid_floor(oldest_session));
+  values.add(now);
+  return values;
+}
+
+boost::asio::awaitable<result<std::optional<account>>> account_repository::update(session_key who,
+                                                                                  account_change what,
+                                                                                  timestamp now,
+                                                                                  async::deadline deadline) {
   const db::call_options options{deadline};
-  auto rows = co_await database_.execute(update_statement, std::move(values), options);
+  auto rows = co_await database_.execute(update_statement, update_params(who, what, {}, now), options);
   if (rows.has_error()) co_return from_database(rows.error());
   std::optional<account> found;
   if (!rows->empty()) found = read_account(*rows);
+  co_return found;
+}
+
+boost::asio::awaitable<result<std::optional<account>>> account_repository::change_password(
+    session_key keep, account_change what, std::string expected_hash, timestamp now,
+    async::deadline deadline) {
+  const db::tx_options options{deadline};
+  auto begun = co_await database_.begin(options);
+  if (begun.has_error()) co_return from_database(begun.error());
+  db::transaction& change = *begun;
+  auto rows = co_await change.execute(update_statement, update_params(keep, what, expected_hash, now));
+  if (rows.has_error()) co_return from_database(rows.error());
+  std::optional<account> found;
+  if (rows->empty()) {
+    co_await change.rollback();
+    co_return found;
+  }
+  found = read_account(*rows);
+  // A statement of its own, hence a new snapshot: it sees the session of a sign-in with the old password
+  // that held the account's row when the UPDATE above came.
+  auto ended = co_await change.execute(
+      session_repository::end_others_statement(),
+      session_repository::end_others_params(keep, revoke_reason::password_changed, now));
+  if (ended.has_error()) co_return from_database(ended.error());
+  auto committed = co_await change.commit();
+  if (committed.has_error()) co_return from_database(committed.error());
   co_return found;
 }
 

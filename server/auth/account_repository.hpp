@@ -87,18 +87,26 @@ class account_repository {
   boost::asio::awaitable<result<std::optional<std::string>>> find_password(uuid account,
                                                                            async::deadline deadline);
 
-  /// Applies the change; with a new password, ends every session but `keep` in the same statement.
-  /// @param expected_hash  guards a password change against a concurrent one
-  /// @return nullopt when the account is gone, the password changed meanwhile, or the metadata would
-  ///         exceed 16 KB
-  boost::asio::awaitable<result<std::optional<account>>> update(session_key keep, account_change what,
-                                                                std::string expected_hash,
-                                                                timestamp oldest_session, timestamp now,
-                                                                async::deadline deadline);
+  /// Changes metadata, if the bearer's session still lives.
+  /// @return nullopt when it does not, the account is gone or banned, or the metadata would exceed
+  ///         `max_stored_metadata_bytes`
+  boost::asio::awaitable<result<std::optional<account>>> update(session_key who, account_change what,
+                                                                timestamp now, async::deadline deadline);
+
+  /// The same with a new password, and ends every session but `keep`: one transaction on a lease.
+  /// @param expected_hash  guards against a concurrent change; nullopt is returned then, too
+  boost::asio::awaitable<result<std::optional<account>>> change_password(session_key keep,
+                                                                         account_change what,
+                                                                         std::string expected_hash,
+                                                                         timestamp now,
+                                                                         async::deadline deadline);
 
   static std::span<const db::statement* const> statements();
 
  private:
+  static db::params update_params(const session_key& who, const account_change& what,
+                                  const std::string& expected_hash, timestamp now);
+
   db::database& database_;
 };
 

@@ -14,6 +14,10 @@ error failed(errc code) {
   return failure;
 }
 
+void count(std::atomic<std::uint64_t>& counter) {
+  counter.fetch_add(1, std::memory_order_relaxed);
+}
+
 error weak(std::vector<std::string_view> reasons) {
   error failure = failed(errc::weak_password);
   failure.reasons = std::move(reasons);
@@ -85,61 +89,80 @@ boost::asio::awaitable<result<grant>> accounts::sign_up(sign_up_command what, as
 
 boost::asio::awaitable<result<sign_in_outcome>> accounts::sign_in(sign_in_command what,
                                                                   async::deadline deadline) {
-  // An address that cannot exist takes the same road as one that does not.
-  auto canonical = canonical_email(what.email);
-  const std::string email = canonical.has_value() ? *canonical : std::string{};
-  auto found = co_await repository_.find_for_sign_in(email, deadline);
-  if (found.has_error()) co_return found.error();
-
-  sign_in_row row;
-  if (found->has_value()) {
-    row = std::move(**found);
-  } else {
-    row.id = crypto::uuid_v4();
+  // A second round is for a password hash that another sign-in upgraded while we verified the old one.
+  constexpr int rounds = 2;
+  for (int round = 0; round < rounds; ++round) {
+    auto found = co_await prove_password(what, deadline);
+    if (found.has_error()) co_return found.error();
+    // Only who knows the password learns of a ban or a missing confirmation.
+    if (found->row.banned_until && *found->row.banned_until > clock_now())
+      co_return failed(errc::account_banned);
+    if (!found->row.is_confirmed) co_return failed(errc::email_not_confirmed);
+    auto signed_in = co_await record_sign_in(std::move(*found), what, deadline);
+    if (signed_in.has_error()) co_return signed_in.error();
+    if (signed_in->has_value()) co_return std::move(**signed_in);
   }
-  const bool may_match = !row.hashed_password.empty() && !row.deleted_at;
-  auto normalized = normalize_password(what.password.view());
-  auto verified = co_await hashes_.verify(std::move(normalized),
-                                          may_match ? row.hashed_password : std::string{}, deadline);
-  if (verified.has_error() && verified.error().code != crypto::errc::bad_hash) {
-    co_return from_crypto(verified.error());
-  }
-  if (verified.has_error() || !verified->matches || !may_match) {
-    auto counted = co_await repository_.record_failure(row.id, clock_now(), deadline);
-    if (counted.has_error()) co_return counted.error();
-    co_return failed(errc::invalid_credentials);
-  }
-  // Only who knows the password learns of a ban or a missing confirmation.
-  if (row.banned_until && *row.banned_until > clock_now()) co_return failed(errc::account_banned);
-  if (!row.is_confirmed) co_return failed(errc::email_not_confirmed);
-  const bool needs_rehash = verified->needs_rehash;
-  co_return co_await finish_sign_in(std::move(row), std::move(what), needs_rehash, deadline);
+  co_return failed(errc::invalid_credentials);  // the password changed while we were hashing
 }
 
-boost::asio::awaitable<result<sign_in_outcome>> accounts::finish_sign_in(sign_in_row found,
-                                                                         sign_in_command what,
-                                                                         bool needs_rehash,
-                                                                         async::deadline deadline) {
+boost::asio::awaitable<result<accounts::proven_account>> accounts::prove_password(const sign_in_command& what,
+                                                                                  async::deadline deadline) {
+  // An address that cannot exist takes the same road as one that does not.
+  auto canonical = canonical_email(what.email);
+  std::string email = canonical.has_value() ? std::move(*canonical) : std::string{};
+  auto found = co_await repository_.find_for_sign_in(std::move(email), deadline);
+  if (found.has_error()) co_return found.error();
+
+  proven_account proven;
+  if (found->has_value()) {
+    proven.row = std::move(**found);
+  } else {
+    proven.row.id = crypto::uuid_v4();
+  }
+  const bool may_match = !proven.row.hashed_password.empty() && !proven.row.deleted_at;
+  std::string stored = may_match ? proven.row.hashed_password : std::string{};
+  auto verified =
+      co_await hashes_.verify(normalize_password(what.password.view()), std::move(stored), deadline);
+  const bool is_unusable = verified.has_error() && verified.error().code == crypto::errc::bad_hash;
+  if (verified.has_error() && !is_unusable) co_return from_crypto(verified.error());
+  if (is_unusable) count(statistics_.unusable_hashes);
+  if (is_unusable || !verified->matches || !may_match) {
+    co_await record_failure(proven.row.id, deadline);
+    co_return failed(errc::invalid_credentials);
+  }
+  proven.needs_rehash = verified->needs_rehash;
+  co_return proven;
+}
+
+// The answer is the same whether or not the count could be written: anything else would tell a stranger,
+// who can make the row busy, that the account exists.
+boost::asio::awaitable<void> accounts::record_failure(uuid account, async::deadline deadline) {
+  auto counted = co_await repository_.record_failure(account, clock_now(), deadline);
+  if (counted.has_error()) count(statistics_.uncounted_failures);
+}
+
+boost::asio::awaitable<result<std::optional<sign_in_outcome>>> accounts::record_sign_in(
+    proven_account found, const sign_in_command& what, async::deadline deadline) {
   std::optional<std::string> new_hash;
-  if (needs_rehash) {
+  if (found.needs_rehash) {
     auto stronger = co_await hashes_.hash(normalize_password(what.password.view()), deadline);
     // A busy pool is no reason to refuse a sign-in that has succeeded; the next one upgrades the hash.
     if (stronger.has_value()) new_hash = std::move(*stronger);
   }
   const timestamp now = clock_now();
-  crypto::refresh_token token = keys_.first_refresh_token(found.id, crypto::uuid_v7(now));
-  auto row = co_await repository_.record_sign_in(
-      found.id, std::move(found.hashed_password), std::move(new_hash),
-      make_session(token, now, std::move(what.amr), std::move(what.place)), now, deadline);
+  crypto::refresh_token token = keys_.first_refresh_token(found.row.id, crypto::uuid_v7(now));
+  new_session session = make_session(token, now, what.amr, what.place);
+  auto row = co_await repository_.record_sign_in(found.row.id, std::move(found.row.hashed_password),
+                                                 std::move(new_hash), std::move(session), now, deadline);
   if (row.has_error()) co_return row.error();
-  if (!row->has_value()) co_return failed(errc::invalid_credentials);  // changed while we were hashing
-
-  sign_in_outcome outcome;
-  outcome.grant.account = std::move((*row)->account);
-  outcome.grant.session = std::move((*row)->session);
-  outcome.grant.refresh_token = token;
-  auto advice = check_password(what.password.view(), outcome.grant.account.email, policy_.password);
-  outcome.weak_password_reasons = std::move(advice.reasons);
+  std::optional<sign_in_outcome> outcome;
+  if (!row->has_value()) co_return outcome;
+  outcome.emplace();
+  outcome->grant.account = std::move((*row)->account);
+  outcome->grant.session = std::move((*row)->session);
+  outcome->grant.refresh_token = token;
+  auto advice = check_password(what.password.view(), outcome->grant.account.email, policy_.password);
+  outcome->weak_password_reasons = std::move(advice.reasons);
   co_return outcome;
 }
 
@@ -150,9 +173,8 @@ boost::asio::awaitable<result<account>> accounts::find(uuid id, async::deadline 
   co_return std::move(**found);
 }
 
-boost::asio::awaitable<result<std::string>> accounts::hash_replacement(std::string stored,
-                                                                       update_command& what,
-                                                                       std::string email,
+boost::asio::awaitable<result<std::string>> accounts::hash_replacement(session_key who, std::string stored,
+                                                                       const update_command& what,
                                                                        async::deadline deadline) {
   if (policy_.must_confirm_current_password && !stored.empty() && !what.current_password) {
     co_return failed(errc::current_password_required);
@@ -160,9 +182,14 @@ boost::asio::awaitable<result<std::string>> accounts::hash_replacement(std::stri
   if (what.current_password) {
     auto proof = co_await hashes_.verify(normalize_password(what.current_password->view()), stored, deadline);
     if (proof.has_error()) co_return from_crypto(proof.error());
-    if (!proof->matches) co_return failed(errc::current_password_invalid);
+    if (!proof->matches) {
+      co_await record_failure(who.account, deadline);  // guessing with a stolen access token counts as well
+      co_return failed(errc::current_password_invalid);
+    }
   }
-  auto checked = check_password(what.password->view(), email, policy_.password);
+  auto owner = co_await find(who.account, deadline);
+  if (owner.has_error()) co_return owner.error();
+  auto checked = check_password(what.password->view(), owner->email, policy_.password);
   if (!checked.reasons.empty()) co_return weak(std::move(checked.reasons));
   if (!stored.empty()) {
     auto same = co_await hashes_.verify(checked.normalized.clone(), stored, deadline);
@@ -177,33 +204,52 @@ boost::asio::awaitable<result<std::string>> accounts::hash_replacement(std::stri
 boost::asio::awaitable<result<account>> accounts::update(session_key who, update_command what,
                                                          async::deadline deadline) {
   account_change change;
-  std::string stored;
-  if (what.password) {
-    auto current = co_await find(who.account, deadline);
-    if (current.has_error()) co_return current.error();
-    auto hash = co_await repository_.find_password(who.account, deadline);
-    if (hash.has_error()) co_return hash.error();
-    if (!hash->has_value()) co_return failed(errc::account_not_found);
-    stored = std::move(**hash);
-    auto replacement = co_await hash_replacement(stored, what, current->email, deadline);
-    if (replacement.has_error()) co_return replacement.error();
-    change.hashed_password = std::move(*replacement);
-  }
-  const bool is_password_change = what.password.has_value();
-  const std::string expected_hash = stored;
   change.metadata_set = std::move(what.metadata_set);
   change.metadata_removed = std::move(what.metadata_removed);
-  const timestamp now = clock_now();
-  auto updated = co_await repository_.update(who, std::move(change), std::move(stored),
-                                             now - lifetimes_.absolute_lifetime, now, deadline);
+  if (what.password) co_return co_await change_password(who, std::move(change), std::move(what), deadline);
+  auto updated = co_await repository_.update(who, std::move(change), clock_now(), deadline);
   if (updated.has_error()) co_return updated.error();
   if (updated->has_value()) co_return std::move(**updated);
+  // The bearer was checked a moment ago: what is left is the metadata's size, or a session that just ended.
+  co_return co_await why_unchanged(who, std::nullopt, deadline);
+}
 
-  // Nothing matched: the account went, its password changed meanwhile, or the metadata grew too large.
-  auto hash_now = co_await repository_.find_password(who.account, deadline);
-  if (hash_now.has_error()) co_return hash_now.error();
-  if (!hash_now->has_value()) co_return failed(errc::account_not_found);
-  if (is_password_change && **hash_now != expected_hash) co_return failed(errc::conflict);
+boost::asio::awaitable<result<account>> accounts::change_password(session_key who, account_change change,
+                                                                  update_command what,
+                                                                  async::deadline deadline) {
+  auto stored = co_await repository_.find_password(who.account, deadline);
+  if (stored.has_error()) co_return stored.error();
+  if (!stored->has_value()) co_return failed(errc::account_not_found);
+  auto replacement = co_await hash_replacement(who, **stored, what, deadline);
+  if (replacement.has_error()) co_return replacement.error();
+  change.hashed_password = std::move(*replacement);
+  // The transaction locks the account, then sessions; a batch may hold them the other way round.
+  constexpr int tries = 3;
+  for (int attempt = 1;; ++attempt) {
+    auto updated = co_await repository_.change_password(who, change, **stored, clock_now(), deadline);
+    const bool is_busy = updated.has_error() && updated.error().reason == "database_busy";
+    if (is_busy && attempt < tries) continue;
+    if (updated.has_error()) co_return updated.error();
+    if (updated->has_value()) co_return std::move(**updated);
+    break;
+  }
+  co_return co_await why_unchanged(who, std::move(**stored), deadline);
+}
+
+boost::asio::awaitable<error> accounts::why_unchanged(session_key who,
+                                                      std::optional<std::string> expected_hash,
+                                                      async::deadline deadline) {
+  auto stored = co_await repository_.find_password(who.account, deadline);
+  if (stored.has_error()) co_return stored.error();
+  if (!stored->has_value()) co_return failed(errc::account_not_found);
+  if (expected_hash && **stored != *expected_hash) co_return failed(errc::conflict);
+  auto bearer = co_await sessions_.find_bearer(who, deadline);
+  if (bearer.has_error()) co_return bearer.error();
+  const timestamp now = clock_now();
+  const bool is_ended = !bearer->has_value() || !(*bearer)->has_session || (*bearer)->is_session_revoked ||
+                        (*bearer)->session_expires_at <= now;
+  if (is_ended) co_return failed(errc::session_not_found);
+  if ((*bearer)->banned_until && *(*bearer)->banned_until > now) co_return failed(errc::account_banned);
   co_return failed(errc::metadata_too_large);
 }
 

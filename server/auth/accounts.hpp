@@ -1,6 +1,8 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -64,6 +66,13 @@ struct sign_in_outcome {
   std::vector<std::string_view> weak_password_reasons;
 };
 
+/// What an operator must hear of. Written on the shard, readable from any thread.
+struct account_statistics {
+  std::atomic<std::uint64_t> unusable_hashes{
+      0};  ///< stored hashes of an unknown scheme or cost: a bad import
+  std::atomic<std::uint64_t> uncounted_failures{0};  ///< failed sign-ins whose count could not be written
+};
+
 /// Accounts: sign-up, sign-in by password, read, change. One object a shard.
 /// Shard: called on the shard that owns it. Hashing runs in the pool; no connection is held meanwhile.
 class accounts {
@@ -72,6 +81,7 @@ class accounts {
   accounts(db::database& database, crypto::hash_pool& hashes, const crypto::key_ring& keys,
            account_policy policy, session_policy lifetimes)
       : repository_(database),
+        sessions_(database),
         hashes_(hashes),
         keys_(keys),
         policy_(std::move(policy)),
@@ -96,19 +106,39 @@ class accounts {
   boost::asio::awaitable<result<account>> update(session_key who, update_command what,
                                                  async::deadline deadline);
 
+  [[nodiscard]] const account_statistics& stats() const { return statistics_; }
+
  private:
+  /// An account whose password the caller knows.
+  struct proven_account {
+    sign_in_row row;
+    bool needs_rehash = false;
+  };
+
   [[nodiscard]] new_session make_session(const crypto::refresh_token& token, timestamp now, json_text amr,
                                          client_place place) const;
-  boost::asio::awaitable<result<sign_in_outcome>> finish_sign_in(sign_in_row found, sign_in_command what,
-                                                                 bool needs_rehash, async::deadline deadline);
-  boost::asio::awaitable<result<std::string>> hash_replacement(std::string stored, update_command& what,
-                                                               std::string email, async::deadline deadline);
+  boost::asio::awaitable<result<proven_account>> prove_password(const sign_in_command& what,
+                                                                async::deadline deadline);
+  boost::asio::awaitable<void> record_failure(uuid account, async::deadline deadline);
+  /// @return nullopt when the stored hash is not the verified one any more
+  boost::asio::awaitable<result<std::optional<sign_in_outcome>>> record_sign_in(proven_account found,
+                                                                                const sign_in_command& what,
+                                                                                async::deadline deadline);
+  boost::asio::awaitable<result<std::string>> hash_replacement(session_key who, std::string stored,
+                                                               const update_command& what,
+                                                               async::deadline deadline);
+  boost::asio::awaitable<result<account>> change_password(session_key who, account_change change,
+                                                          update_command what, async::deadline deadline);
+  boost::asio::awaitable<error> why_unchanged(session_key who, std::optional<std::string> expected_hash,
+                                              async::deadline deadline);
 
   account_repository repository_;
+  session_repository sessions_;
   crypto::hash_pool& hashes_;
   const crypto::key_ring& keys_;
   account_policy policy_;
   session_policy lifetimes_;
+  account_statistics statistics_;
 };
 
 }  // namespace pam::auth

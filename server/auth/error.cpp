@@ -7,6 +7,7 @@ namespace pam::auth {
 error from_database(const db::error& failure) {
   error mapped;
   mapped.detail = failure.detail;
+  mapped.may_have_happened = failure.outcome == db::outcome::unknown;
   switch (failure.code) {
     case db::errc::queue_full:
       mapped.code = errc::overloaded;

@@ -40,6 +40,7 @@ struct error {
   errc code = errc::internal;
   std::string_view reason = "";  ///< a literal: the limit or part that refused
   std::string detail;
+  bool may_have_happened = false;         ///< unavailable: it was sent and its answer was lost
   std::vector<std::string_view> reasons;  ///< weak_password: length | characters | pwned
 };
 

@@ -91,11 +91,14 @@ constexpr db::statement end_statement{
     "AND (revoked_at IS NULL OR revoked_at = $3) AND expires_at > $3",
     db::types(pg_type::uuid, pg_type::uuid, pg_type::timestamptz, pg_type::int2), session_write};
 
-constexpr db::statement end_others_statement{
+constexpr db::statement end_all_but_one{
     "UPDATE sessions SET revoked_at = $3, revoke_reason = $4 WHERE account_id = $1 AND id <> $2 AND id >= $5 "
     "AND (revoked_at IS NULL OR revoked_at = $3) AND expires_at > $3",
     db::types(pg_type::uuid, pg_type::uuid, pg_type::timestamptz, pg_type::int2, pg_type::uuid),
     {.batch = db::batch::alone, .rank = db::lock_rank::session, .conflict_key = 0}};
+
+constexpr db::statement ensure_partitions_statement{
+    "SELECT ensure_sessions_partitions()", std::array<pg_type, 0>{}, {.batch = db::batch::alone}};
 
 constexpr auto list_sql =
     detail::sql("SELECT ", session_list,
@@ -119,12 +122,17 @@ constexpr auto find_bearer_account_sql =
 constexpr db::statement find_bearer_account_statement{
     find_bearer_account_sql.c_str(), db::types(pg_type::uuid, pg_type::uuid), {}};
 
-constexpr std::array<const db::statement*, 10> all_statements{
-    &rotate_statement,      &find_state_statement,
-    &repeat_statement,      &repeat_counted_statement,
-    &resync_statement,      &end_statement,
-    &end_others_statement,  &list_statement,
-    &find_bearer_statement, &find_bearer_account_statement};
+constexpr std::array<const db::statement*, 11> all_statements{&rotate_statement,
+                                                              &find_state_statement,
+                                                              &repeat_statement,
+                                                              &repeat_counted_statement,
+                                                              &resync_statement,
+                                                              &end_statement,
+                                                              &end_all_but_one,
+                                                              &list_statement,
+                                                              &find_bearer_statement,
+                                                              &find_bearer_account_statement,
+                                                              &ensure_partitions_statement};
 
 std::optional<account_session> read_account_session(const db::rows& from) {
   if (from.empty()) return std::nullopt;
@@ -229,24 +237,30 @@ boost::asio::awaitable<result<bool>> session_repository::end(session_key key, re
   co_return has_ended;
 }
 
-boost::asio::awaitable<result<std::int64_t>> session_repository::end_others(session_key keep,
-                                                                            revoke_reason why,
-                                                                            timestamp oldest, timestamp now,
-                                                                            async::deadline deadline) {
+const db::statement& session_repository::end_others_statement() {
+  return end_all_but_one;
+}
+
+db::params session_repository::end_others_params(const session_key& keep, revoke_reason why, timestamp now) {
   db::params values = key_params(keep);
-  values.add(now).add(static_cast<std::int16_t>(why)).add(detail::uuid_floor(oldest));
+  values.add(now).add(static_cast<std::int16_t>(why)).add(detail::uuid_floor(now - longest_session));
+  return values;
+}
+
+boost::asio::awaitable<result<std::int64_t>> session_repository::end_others(session_key keep,
+                                                                            revoke_reason why, timestamp now,
+                                                                            async::deadline deadline) {
   const db::call_options options{deadline};
-  auto rows = co_await database_.execute(end_others_statement, std::move(values), options);
+  auto rows = co_await database_.execute(end_others_statement(), end_others_params(keep, why, now), options);
   if (rows.has_error()) co_return from_database(rows.error());
   const std::int64_t count = rows->affected();
   co_return count;
 }
 
-boost::asio::awaitable<result<std::vector<session>>> session_repository::list(uuid account, timestamp oldest,
-                                                                              timestamp now,
+boost::asio::awaitable<result<std::vector<session>>> session_repository::list(uuid account, timestamp now,
                                                                               async::deadline deadline) {
   db::params values;
-  values.add(account).add(detail::uuid_floor(oldest)).add(now);
+  values.add(account).add(detail::uuid_floor(now - longest_session)).add(now);
   const db::call_options options{deadline};
   auto rows = co_await database_.execute(list_statement, std::move(values), options);
   if (rows.has_error()) co_return from_database(rows.error());
@@ -278,6 +292,14 @@ boost::asio::awaitable<result<std::optional<bearer_account>>> session_repository
     found->account = read_account(*rows);
   }
   co_return found;
+}
+
+boost::asio::awaitable<result<std::int32_t>> session_repository::ensure_partitions(async::deadline deadline) {
+  const db::call_options options{deadline};
+  auto rows = co_await database_.execute(ensure_partitions_statement, db::params{}, options);
+  if (rows.has_error()) co_return from_database(rows.error());
+  const std::int32_t made = rows->int4(0, 0);
+  co_return made;
 }
 
 std::span<const db::statement* const> session_repository::statements() {

@@ -79,11 +79,10 @@ class session_repository {
   boost::asio::awaitable<result<bool>> end(session_key key, revoke_reason why, timestamp now,
                                            async::deadline deadline);
   /// Ends the account's sessions except `keep` (nil: none is kept). @return how many
-  boost::asio::awaitable<result<std::int64_t>> end_others(session_key keep, revoke_reason why,
-                                                          timestamp oldest, timestamp now,
+  boost::asio::awaitable<result<std::int64_t>> end_others(session_key keep, revoke_reason why, timestamp now,
                                                           async::deadline deadline);
   /// Live sessions, newest first, at most 100.
-  boost::asio::awaitable<result<std::vector<session>>> list(uuid account, timestamp oldest, timestamp now,
+  boost::asio::awaitable<result<std::vector<session>>> list(uuid account, timestamp now,
                                                             async::deadline deadline);
 
   /// @return nullopt when the account does not exist
@@ -92,6 +91,14 @@ class session_repository {
   /// The same with the account and its identities, in one statement.
   boost::asio::awaitable<result<std::optional<bearer_account>>> find_bearer_account(session_key key,
                                                                                     async::deadline deadline);
+
+  /// Makes the partitions of this and the next month where the maintenance job has not.
+  /// @return how many were missing
+  boost::asio::awaitable<result<std::int32_t>> ensure_partitions(async::deadline deadline);
+
+  /// `end_others` for a caller that holds a transaction.
+  static const db::statement& end_others_statement();
+  static db::params end_others_params(const session_key& keep, revoke_reason why, timestamp now);
 
   static std::span<const db::statement* const> statements();
 

@@ -62,6 +62,10 @@ class sessions {
   /// Ends one of the bearer's own sessions; session_not_found when it is not his or has ended.
   boost::asio::awaitable<result<void>> end(bearer who, uuid session, async::deadline deadline);
 
+  /// Makes this and the next month's partition where nobody has: without one no session can begin.
+  /// @return how many were missing
+  boost::asio::awaitable<result<std::int32_t>> ensure_partitions(async::deadline deadline);
+
   [[nodiscard]] const session_policy& policy() const { return policy_; }
   [[nodiscard]] const session_statistics& stats() const { return statistics_; }
 

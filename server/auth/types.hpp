@@ -90,6 +90,14 @@ struct session_policy {
   std::chrono::seconds lost_response_window{300};
 };
 
+/// The longest absolute lifetime a configuration may name. Sessions are looked for this far back, not by
+/// today's setting: rows keep the end they were born with.
+inline constexpr std::chrono::days longest_session{730};
+
+/// Bytes of an account's user metadata in PostgreSQL's text form. It travels in every access token, which
+/// must fit 8 KB with everything else in it.
+inline constexpr std::size_t max_stored_metadata_bytes = 4096;
+
 /// The server's clock in the database's resolution.
 inline timestamp clock_now() {
   return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());

@@ -12,6 +12,11 @@
 namespace pam::runtime {
 namespace {
 
+/// PAM_ variables that are no keys: the configuration's own name, and where `dev` finds its programs.
+bool is_other_use(std::string_view name) {
+  return name == "PAM_CONFIG" || name == "PAM_PG_BIN" || name == "PAM_PGBOUNCER";
+}
+
 constexpr std::size_t environment_line = std::numeric_limits<std::size_t>::max() - 1;
 constexpr std::size_t default_line = std::numeric_limits<std::size_t>::max();
 
@@ -102,7 +107,7 @@ void config_reader::read_toml(std::string_view toml) {
 
 void config_reader::read_environment() {
   for (const auto& [name, text] : variables_) {
-    if (!name.starts_with("PAM_") || name == "PAM_CONFIG") continue;
+    if (!name.starts_with("PAM_") || is_other_use(name)) continue;
     const value_origin origin{environment_line, "environment " + name};
     const std::string key = key_of_variable(name);
     const option* which = find_option(table_, key);

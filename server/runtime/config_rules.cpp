@@ -109,6 +109,16 @@ void config_reader::check_rules() {
   check_rule(!contains(c.tokens.admin_roles, c.tokens.role), "tokens.role", "tokens.admin_roles",
              "tokens.role " + quoted_short(c.tokens.role) +
                  " must not be one of tokens.admin_roles: every user would be an administrator");
+  // What the accounts table takes; anything else would fail every sign-up.
+  check_rule(
+      c.tokens.role.size() <= 64 && c.tokens.role != "service_role" && c.tokens.role != "supabase_admin",
+      "tokens.role", "tokens.admin_roles",
+      "tokens.role " + quoted_short(c.tokens.role) +
+          " must have at most 64 characters and must not be service_role or supabase_admin");
+  check_rule(c.limits.incomplete_bytes > c.limits.body_bytes + c.limits.header_bytes, "limits.incomplete_bytes",
+             "limits.body_bytes",
+             "limits.incomplete_bytes must exceed limits.body_bytes and limits.header_bytes together: one request "
+             "must fit");
   check_rule(c.tls.certificate_file.empty() == c.tls.private_key_file.empty(), "tls.certificate_file",
              "tls.private_key_file", "tls.certificate_file and tls.private_key_file must be given together");
   check_rule(c.listen.port == 0 || c.listen.port != c.internal.port || c.listen.address != c.internal.address,
@@ -134,6 +144,8 @@ config_errors missing_for_serving(const configuration& settings) {
           "must name a certificate while listen.tls is true");
   require(!settings.listen.is_tls || !settings.tls.private_key_file.empty(), "tls.private_key_file",
           "must name the certificate's key while listen.tls is true");
+  require(settings.accounts.auto_confirm, "accounts.auto_confirm",
+          "must be true: this version sends no confirmation mails, so every address counts as confirmed");
   if (settings.server.profile != "strict") return out;
   require(settings.server.site_url.starts_with("https://"), "server.site_url",
           "must begin with https:// in the strict profile");

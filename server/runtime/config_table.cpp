@@ -134,6 +134,12 @@ void add_limits(std::vector<option>& out, configuration& c) {
                           .meaning = "Body of a request",
                           .low = kib,
                           .high = 16 * mib,
+                          .mark = option_mark::bytes},
+                         {.key = "limits.incomplete_bytes",
+                          .target = &c.limits.incomplete_bytes,
+                          .meaning = "Memory of all requests of a shard that are not complete yet",
+                          .low = mib,
+                          .high = 16 * 1024 * mib,
                           .mark = option_mark::bytes}});
   time("limits.handshake", c.limits.handshake, "From accept to the end of the TLS handshake");
   time("limits.header", c.limits.header, "From the first byte of a request to the end of its header");

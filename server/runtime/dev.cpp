@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -223,11 +223,11 @@ int run_dev(const dev_options& options, const environment& variables, std::ostre
   if (made.has_error()) return fail(err, made.error().message);
   server& running = **made;
 
-  std::thread demonstration;
-  bool has_failed = false;
+  std::jthread demonstration;
+  std::atomic<bool> has_failed{false};
   running.start([&] {
     // The round talks to this process: it must not run on the thread that answers for it.
-    demonstration = std::thread{[&] {
+    demonstration = std::jthread{[&] {
       out << "One round, as a client would:\n";
       has_failed = !demonstrate(running.port(), prefix, files->certificate.certificate.string(), out);
       log->set_level(wanted_level);
@@ -243,7 +243,7 @@ int run_dev(const dev_options& options, const environment& variables, std::ostre
       print_addresses(running, prefix, *files, out);
     }};
   });
-  running.run();
+  if (!running.run()) has_failed = true;
   if (demonstration.joinable()) demonstration.join();
   out << "stopping PostgreSQL" << std::endl;
   postgres->stop();

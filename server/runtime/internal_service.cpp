@@ -17,8 +17,9 @@ constexpr std::array internal_routes{
 }  // namespace
 
 internal_service::internal_service(const std::vector<std::unique_ptr<shard>>& shards,
-                                   const crypto::hash_pool& hashes, const std::atomic<bool>& is_draining)
-    : shards_(shards), hashes_(hashes), is_draining_(is_draining) {}
+                                   const crypto::hash_pool& hashes, const logger& log,
+                                   const std::atomic<bool>& is_draining)
+    : shards_(shards), hashes_(hashes), log_(log), is_draining_(is_draining) {}
 
 boost::asio::awaitable<void> internal_service::serve(net::request_context& request) {
   const net::route_match found = net::match(internal_routes, request.verb, request.path);
@@ -36,7 +37,7 @@ boost::asio::awaitable<void> internal_service::serve(net::request_context& reque
     answer_readiness(request);
   } else {
     request.out.content_type = metrics_writer::content_type;
-    request.out.body = render_metrics(shards_, hashes_);
+    request.out.body = render_metrics(shards_, hashes_, log_);
   }
   co_return;
 }

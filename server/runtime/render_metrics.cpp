@@ -68,6 +68,8 @@ void write_connections(metrics_writer& out, const std::vector<std::unique_ptr<sh
           &net::net_statistics::refused_malformed, false},
       row{"pam_net_refused_too_large_total", "Requests refused for their size.",
           &net::net_statistics::refused_too_large, false},
+      row{"pam_net_refused_memory_total", "Requests refused because incomplete ones held too much memory.",
+          &net::net_statistics::refused_memory, false},
       row{"pam_net_timed_out_handshake_total", "Connections cut in the handshake.",
           &net::net_statistics::timed_out_handshake, false},
       row{"pam_net_timed_out_header_total", "Connections cut in a request's header.",
@@ -76,6 +78,8 @@ void write_connections(metrics_writer& out, const std::vector<std::unique_ptr<sh
           &net::net_statistics::timed_out_body, false},
       row{"pam_net_timed_out_write_total", "Connections cut because the peer did not read.",
           &net::net_statistics::timed_out_write, false},
+      row{"pam_net_handler_exceptions_total", "Handlers that ended with an exception: our bugs.",
+          &net::net_statistics::handler_exceptions, false},
       row{"pam_net_idle_closed_total", "Idle connections closed after their keep-alive time.",
           &net::net_statistics::idle_closed, false},
       row{"pam_net_accept_paused_total", "Times accepting stopped at a limit.",
@@ -159,6 +163,15 @@ void write_refreshes(metrics_writer& out, const std::vector<std::unique_ptr<shar
   }
 }
 
+void write_accounts(metrics_writer& out, const std::vector<std::unique_ptr<shard>>& shards) {
+  out.counter("pam_auth_unusable_hashes_total",
+              "Sign-ins that met a stored hash nobody can verify: a bad import.",
+              sum_over(shards, [](const shard& of) { return load(of.accounts().stats().unusable_hashes); }));
+  out.counter(
+      "pam_auth_uncounted_failures_total", "Failed sign-ins whose count could not be written.",
+      sum_over(shards, [](const shard& of) { return load(of.accounts().stats().uncounted_failures); }));
+}
+
 void write_admission(metrics_writer& out, const std::vector<std::unique_ptr<shard>>& shards) {
   for (std::size_t i = 0; i < net::cost_classes; ++i) {
     const auto of = static_cast<net::cost_class>(i);
@@ -221,14 +234,16 @@ void write_process(metrics_writer& out) {
 
 }  // namespace
 
-std::string render_metrics(const std::vector<std::unique_ptr<shard>>& shards,
-                           const crypto::hash_pool& hashes) {
+std::string render_metrics(const std::vector<std::unique_ptr<shard>>& shards, const crypto::hash_pool& hashes,
+                           const logger& log) {
   metrics_writer out;
   write_requests(out, shards);
   write_connections(out, shards);
   write_admission(out, shards);
   write_database(out, shards);
   write_refreshes(out, shards);
+  write_accounts(out, shards);
+  out.counter("pam_log_lines_lost_total", "Log lines that could not be written.", log.lost());
   write_hashing(out, hashes);
   write_process(out);
   return out.take();

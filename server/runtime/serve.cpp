@@ -38,7 +38,7 @@ int run_serve(const std::string& config_file, const environment& variables, std:
     return 1;
   }
   raise_descriptor_limit();
-  auto made = server::create(std::move(*settings), *log);
+  auto made = server::create(std::move(*settings), *log, [&] { return load_config(config_file, variables); });
   if (made.has_error()) {
     err << "pam-auth: " << made.error().message << "\n";
     return 1;
@@ -46,8 +46,7 @@ int run_serve(const std::string& config_file, const environment& variables, std:
   server& running = **made;
   running.start(
       [&] { log->info("ready", {{"port", running.port()}, {"internal_port", running.internal_port()}}); });
-  running.run();
-  return 0;
+  return running.run() ? 0 : 1;
 }
 
 }  // namespace pam::runtime

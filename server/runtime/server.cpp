@@ -42,22 +42,24 @@ void throw_exception_from_error(const start_error& failure, const boost::source_
   throw std::runtime_error(failure.message);
 }
 
-server::server(configuration settings, logger& log, crypto::key_ring keys)
+server::server(configuration settings, logger& log, crypto::key_ring keys, reread_configuration reread)
     : settings_(std::move(settings)),
       log_(log),
+      reread_(std::move(reread)),
       keys_(std::move(keys)),
       hashes_(hash_config_of(settings_)),
       catalogue_(auth::statement_catalogue()),
       parts_{settings_, keys_, hashes_, catalogue_, log_},
-      internal_application_(shards_, hashes_, is_draining_) {}
+      internal_application_(shards_, hashes_, log_, is_draining_) {}
 
 server::~server() = default;
 
 boost::system::result<std::unique_ptr<server>, start_error> server::create(configuration settings,
-                                                                           logger& log) {
+                                                                           logger& log,
+                                                                           reread_configuration reread) {
   auto keys = crypto::key_ring::load(settings.keys.file);
   if (keys.has_error()) return start_error{"keys.file: " + keys.error().detail};
-  std::unique_ptr<server> made{new server{std::move(settings), log, std::move(*keys)}};
+  std::unique_ptr<server> made{new server{std::move(settings), log, std::move(*keys), std::move(reread)}};
   if (auto loaded = made->load_tls(); loaded.has_error()) return loaded.error();
   if (auto bound = made->make_shards(); bound.has_error()) return bound.error();
   if (auto bound = made->make_internal(); bound.has_error()) return bound.error();
@@ -101,46 +103,83 @@ boost::system::result<void, start_error> server::make_internal() {
 void server::start(std::function<void()> on_ready) {
   on_ready_ = std::move(on_ready);
   shards_pending_ = shards_.size();
+  stop_signals_.add(SIGTERM);
+  stop_signals_.add(SIGINT);
+  reload_signals_.add(SIGHUP);
   await_signals();
   await_reload();
   internal_->start();
+  report_suppressed();
   for (const auto& each : shards_) {
-    each->run([this](std::optional<db::error> missing) {
-      boost::asio::post(control_, [this, missing = std::move(missing)] {
-        if (missing)
-          log_.warn("database_unavailable", {{"detail", missing->detail}}, "serving 503 until it is there");
-        if (--shards_pending_ == 0 && on_ready_) on_ready_();
+    shard::events to;
+    to.ready = [this](std::optional<db::error> missing) {
+      boost::asio::post(control_, [this, missing = std::move(missing)] { on_shard_ready(missing); });
+    };
+    to.failed = [this](std::string reason) {
+      boost::asio::post(control_, [this, reason = std::move(reason)] {
+        log_.error("shard_failed", {{"detail", reason}}, "stopping");
+        has_failed_ = true;
+        begin_drain({std::chrono::milliseconds{0}, interactive_drain});
       });
-    });
+    };
+    each->run(std::move(to));
   }
 }
 
-void server::run() {
+void server::on_shard_ready(const std::optional<db::error>& missing) {
+  if (is_draining_) return;
+  if (missing)
+    log_.warn("database_unavailable", {{"detail", missing->detail}}, "serving 503 until it is there");
+  if (--shards_pending_ == 0 && on_ready_) on_ready_();
+}
+
+bool server::run() {
   control_.run();
   for (const auto& each : shards_) each->join();
   hashes_.close();
+  return !has_failed_;
 }
 
 void server::stop() {
   boost::asio::post(control_, [this] { begin_drain({std::chrono::milliseconds{0}, interactive_drain}); });
 }
 
-void server::await_signals() {
-  stop_signals_.add(SIGTERM);
-  stop_signals_.add(SIGINT);
-  stop_signals_.async_wait([this](const boost::system::error_code& failure, int signal) {
+// Floods of warnings are counted, not written; the counts appear once a second.
+void server::report_suppressed() {
+  report_timer_.expires_after(std::chrono::seconds{1});
+  report_timer_.async_wait([this](const boost::system::error_code& failure) {
     if (failure) return;
-    log_.info("signal", {{"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}}, "draining");
-    if (signal == SIGTERM) {
-      begin_drain({settings_.server.drain_delay, settings_.server.drain_timeout});
-    } else {
-      begin_drain({std::chrono::milliseconds{0}, interactive_drain});
-    }
+    log_.report_suppressed();
+    report_suppressed();
   });
 }
 
+void server::await_signals() {
+  stop_signals_.async_wait([this](const boost::system::error_code& failure, int signal) {
+    if (failure) return;
+    on_stop_signal(signal);
+    await_signals();
+  });
+}
+
+void server::on_stop_signal(int signal) {
+  const char* name = signal == SIGTERM ? "SIGTERM" : "SIGINT";
+  if (is_draining_) {
+    // Asked a second time: what has not finished is cut.
+    log_.warn("signal", {{"signal", name}}, "cutting what still runs");
+    delay_.cancel();
+    for (const auto& each : shards_) each->hurry();
+    return;
+  }
+  log_.info("signal", {{"signal", name}}, "draining");
+  if (signal == SIGTERM) {
+    begin_drain({settings_.server.drain_delay, settings_.server.drain_timeout});
+  } else {
+    begin_drain({std::chrono::milliseconds{0}, interactive_drain});
+  }
+}
+
 void server::await_reload() {
-  reload_signals_.add(SIGHUP);
   reload_signals_.async_wait([this](const boost::system::error_code& failure, int) {
     if (failure) return;
     reload();
@@ -152,6 +191,7 @@ void server::reload() {
   if (auto reopened = log_.reopen(); reopened.has_error()) {
     log_.error("log_reopen_failed", {{"detail", reopened.error().message}}, "the old file stays in use");
   }
+  reload_configuration();
   if (auto loaded = load_tls(); loaded.has_error()) {
     log_.error("certificate_reload_failed", {{"detail", loaded.error().message}},
                "the old certificate stays in use");
@@ -161,6 +201,30 @@ void server::reload() {
     for (const auto& each : shards_) each->use(tls_.back().get());
   }
   log_.info("reloaded");
+}
+
+// All of it is validated before any of it is used; an error keeps the old.
+void server::reload_configuration() {
+  if (!reread_) return;
+  auto fresh = reread_();
+  config_errors findings;
+  if (fresh.has_error()) {
+    findings = fresh.error();
+  } else {
+    findings = missing_for_serving(*fresh);
+  }
+  for (const config_error& each : findings) {
+    log_.error("configuration_refused",
+               {{"key", each.key}, {"origin", each.origin}, {"detail", each.message}},
+               "the old configuration stays in use");
+  }
+  if (!findings.empty()) return;
+  for (const std::string& key : difference(settings_, *fresh).needs_restart) {
+    log_.warn("needs_restart", {{"key", key}}, "changed, but takes effect at the next start only");
+  }
+  apply_reloadable(settings_, *fresh);
+  log_.set_level(parse_log_level(settings_.log.level).value_or(log_level::info));
+  log_.set_flood_limit(settings_.log.flood_limit);
 }
 
 void server::begin_drain(drain_times times) {
@@ -188,6 +252,7 @@ boost::asio::awaitable<void> server::drain(drain_times times) {
   boost::system::error_code ignored;
   stop_signals_.cancel(ignored);
   reload_signals_.cancel(ignored);
+  report_timer_.cancel();
 }
 
 }  // namespace pam::runtime

@@ -28,14 +28,18 @@ struct start_error {
 };
 [[noreturn]] void throw_exception_from_error(const start_error& failure, const boost::source_location& where);
 
+using reread_configuration = std::function<boost::system::result<configuration, config_errors>()>;
+
 /// One process: keys, hash pool, TLS context, shards, internal port, signals. Construct, `start()`,
 /// `run()` and destroy on one thread, the control thread.
 class server {
  public:
   /// Loads keys and certificate and binds every socket; nothing is accepted yet.
   /// @param settings  validated, and complete for serving
+  /// @param reread    reads the configuration again for SIGHUP; empty: only log and certificate are reloaded
   static boost::system::result<std::unique_ptr<server>, start_error> create(configuration settings,
-                                                                            logger& log);
+                                                                            logger& log,
+                                                                            reread_configuration reread = {});
   ~server();
   server(const server&) = delete;
   server& operator=(const server&) = delete;
@@ -45,9 +49,10 @@ class server {
 
   /// Serves until SIGTERM, SIGINT or `stop()`, then drains: readiness 503, `drain_delay`, listeners
   /// closed, running requests finished, `drain_timeout`, the rest cut. SIGINT is a person at a keyboard:
-  /// no delay, and two seconds for what runs. SIGHUP reopens the log and loads the certificate again.
-  /// Completes when every thread has ended.
-  void run();
+  /// no delay, and two seconds for what runs. A second signal cuts what still runs. SIGHUP reopens the log,
+  /// applies what is reloadable of the configuration and loads the certificate again.
+  /// Completes when every thread has ended. @return false when a bug ended it
+  bool run();
 
   /// As SIGINT does. Thread-safe.
   void stop();
@@ -56,14 +61,18 @@ class server {
   [[nodiscard]] std::uint16_t internal_port() const { return internal_->port(); }
 
  private:
-  server(configuration settings, logger& log, crypto::key_ring keys);
+  server(configuration settings, logger& log, crypto::key_ring keys, reread_configuration reread);
 
   [[nodiscard]] boost::system::result<void, start_error> load_tls();
   [[nodiscard]] boost::system::result<void, start_error> make_shards();
   [[nodiscard]] boost::system::result<void, start_error> make_internal();
+  void on_shard_ready(const std::optional<db::error>& missing);
+  void report_suppressed();
   void await_signals();
+  void on_stop_signal(int signal);
   void await_reload();
   void reload();
+  void reload_configuration();
   struct drain_times {
     std::chrono::milliseconds delay;
     std::chrono::milliseconds timeout;
@@ -73,6 +82,7 @@ class server {
 
   configuration settings_;
   logger& log_;
+  reread_configuration reread_;
   crypto::key_ring keys_;
   crypto::hash_pool hashes_;
   std::vector<const db::statement*> catalogue_;
@@ -84,11 +94,13 @@ class server {
   boost::asio::signal_set stop_signals_{control_};
   boost::asio::signal_set reload_signals_{control_};
   boost::asio::steady_timer delay_{control_};
+  boost::asio::steady_timer report_timer_{control_};
   boost::asio::steady_timer drained_{control_, boost::asio::steady_timer::time_point::max()};
   internal_service internal_application_;
   std::unique_ptr<net::http_server> internal_;
   std::uint16_t port_ = 0;
   std::size_t shards_pending_ = 0;
+  bool has_failed_ = false;
   std::function<void()> on_ready_;
 };
 

@@ -9,11 +9,23 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 
+#include "async/tuple_await.hpp"
+
 namespace pam::runtime {
 namespace {
 
 // How long a shard waits for its first database connection before it accepts without one.
 constexpr std::chrono::seconds first_connection_wait{5};
+
+std::string reason_of(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const std::exception& what) {
+    return what.what();
+  } catch (...) {
+    return "an exception of an unknown type";
+  }
+}
 
 auth::session_policy session_policy_of(const configuration& settings) {
   auth::session_policy policy;
@@ -63,6 +75,8 @@ shard::shard(const shared_parts& parts, std::size_t index, const net::tls_contex
       work_(boost::asio::make_work_guard(context_)),
       log_(parts.log),
       index_(index),
+      partition_timer_(context_),
+      background_(context_.get_executor()),
       requests_(parts.log),
       database_(context_, parts.settings.database, parts.catalogue),
       tokens_(parts.keys, token_policy_of(parts.settings)),
@@ -80,14 +94,10 @@ boost::system::result<void, net::listen_error> shard::listen() {
   return http_.listen();
 }
 
-void shard::run(std::function<void(std::optional<db::error>)> ready) {
-  boost::asio::co_spawn(context_, start(std::move(ready)), [this](const std::exception_ptr& failure) {
-    if (!failure) return;
-    try {
-      std::rethrow_exception(failure);
-    } catch (const std::exception& what) {
-      log_.error("shard_start_failed", {{"shard", index_}, {"detail", what.what()}});
-    }
+void shard::run(events to) {
+  events_ = std::move(to);
+  boost::asio::co_spawn(context_, start(), [this](const std::exception_ptr& failure) {
+    if (failure) events_.failed(reason_of(failure));
   });
   thread_ = std::thread{[this] {
     pthread_setname_np(pthread_self(), ("shard-" + std::to_string(index_)).c_str());
@@ -95,23 +105,58 @@ void shard::run(std::function<void(std::optional<db::error>)> ready) {
   }};
 }
 
-boost::asio::awaitable<void> shard::start(std::function<void(std::optional<db::error>)> ready) {
+boost::asio::awaitable<void> shard::start() {
   auto connected = co_await database_.start(async::within(first_connection_wait));
   std::optional<db::error> missing;
   if (connected.has_error()) missing = connected.error();
+  if (missing && missing->code == db::errc::closed) co_return;  // asked to stop before it began
   http_.start();
-  ready(std::move(missing));
+  // One shard is enough: partitions belong to the database.
+  if (index_ == 0) boost::asio::co_spawn(context_, keep_partitions(), boost::asio::detached);
+  events_.ready(std::move(missing));
+}
+
+// Without the current month's partition nobody can sign in. Migrations and maintenance make them ahead;
+// this is the net beneath both.
+boost::asio::awaitable<void> shard::keep_partitions() {
+  constexpr std::chrono::minutes between_checks{30};
+  constexpr std::chrono::seconds after_failure{5};
+  const async::gate::pass inside = background_.enter();
+  while (!background_.is_closing()) {
+    auto made = co_await sessions_.ensure_partitions(async::within(std::chrono::seconds{10}));
+    if (background_.is_closing()) break;
+    if (made.has_error()) {
+      log_.warn("partitions_not_checked", {{"reason", made.error().reason}, {"detail", made.error().detail}});
+    } else if (*made > 0) {
+      log_.warn("partitions_made", {{"count", *made}},
+                "session partitions were missing: is maintenance running?");
+    }
+    partition_timer_.expires_after(made.has_error() ? std::chrono::steady_clock::duration{after_failure}
+                                                    : std::chrono::steady_clock::duration{between_checks});
+    co_await partition_timer_.async_wait(async::tuple_await);
+  }
 }
 
 void shard::drain(async::deadline deadline, std::function<void()> done) {
-  boost::asio::co_spawn(context_, finish(deadline, std::move(done)), boost::asio::detached);
+  boost::asio::co_spawn(context_, finish(deadline),
+                        [this, done = std::move(done)](const std::exception_ptr& failure) {
+                          if (failure)
+                            log_.error("drain_failed", {{"shard", index_}, {"detail", reason_of(failure)}});
+                          work_.reset();
+                          done();
+                        });
 }
 
-boost::asio::awaitable<void> shard::finish(async::deadline deadline, std::function<void()> done) {
+boost::asio::awaitable<void> shard::finish(async::deadline deadline) {
   co_await http_.drain(deadline);
+  background_.begin_close();
+  partition_timer_.cancel();
   co_await database_.close(deadline);
-  work_.reset();
-  done();
+  co_await background_.close();
+}
+
+void shard::hurry() {
+  boost::asio::co_spawn(context_, http_.drain(std::chrono::steady_clock::now()), boost::asio::detached);
 }
 
 void shard::join() {

@@ -11,8 +11,10 @@
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include "async/deadline.hpp"
+#include "async/gate.hpp"
 #include "db/database.hpp"
 #include "server/api/service.hpp"
 #include "server/net/http_server.hpp"
@@ -44,14 +46,23 @@ class shard {
   [[nodiscard]] boost::system::result<void, net::listen_error> listen();
   [[nodiscard]] std::uint16_t port() const { return http_.port(); }
 
-  /// Starts the thread: connects the database, then accepts. `ready` is called once, on the shard, when
-  /// it accepts; its argument says why the database is not there yet, if so.
-  void run(std::function<void(std::optional<db::error>)> ready);
+  /// What a shard tells its server, on the shard's thread.
+  struct events {
+    std::function<void(std::optional<db::error>)>
+        ready;                                ///< it accepts; why the database is not there yet, if so
+    std::function<void(std::string)> failed;  ///< a bug: the process should end
+  };
+
+  /// Starts the thread: connects the database, then accepts.
+  void run(events to);
 
   /// Finishes what runs, closes connections and database, and lets the thread end; then calls `done` on
   /// the shard. Thread-safe, once.
   void drain(async::deadline deadline, std::function<void()> done);
   void join();
+
+  /// Moves the deadline of a drain under way to now. Thread-safe.
+  void hurry();
 
   /// New connections use this context. Thread-safe; `tls` must outlive the shard.
   void use(const net::tls_context* tls);
@@ -60,17 +71,22 @@ class shard {
   [[nodiscard]] const net::http_server& http() const { return http_; }
   [[nodiscard]] const db::database& database() const { return database_; }
   [[nodiscard]] const api::service& application() const { return application_; }
+  [[nodiscard]] const auth::accounts& accounts() const { return accounts_; }
   [[nodiscard]] const auth::sessions& sessions() const { return sessions_; }
   [[nodiscard]] const request_observer& requests() const { return requests_; }
 
  private:
-  boost::asio::awaitable<void> start(std::function<void(std::optional<db::error>)> ready);
-  boost::asio::awaitable<void> finish(async::deadline deadline, std::function<void()> done);
+  boost::asio::awaitable<void> start();
+  boost::asio::awaitable<void> finish(async::deadline deadline);
+  boost::asio::awaitable<void> keep_partitions();
 
   boost::asio::io_context context_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   logger& log_;
   std::size_t index_;
+  events events_;
+  boost::asio::steady_timer partition_timer_;
+  async::gate background_;
   request_observer requests_;
   db::database database_;
   auth::access_tokens tokens_;

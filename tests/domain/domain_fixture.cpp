@@ -1,11 +1,6 @@
 #include "tests/domain/domain_fixture.hpp"
 
-#include <unistd.h>
-
-#include <cstdlib>
 #include <exception>
-#include <fstream>
-#include <map>
 #include <stdexcept>
 
 #include <boost/asio/co_spawn.hpp>
@@ -15,73 +10,28 @@
 #include "server/crypto/random.hpp"
 
 namespace pam::tests {
-namespace {
-
-std::string database_name() {
-  return "domain_test_" + std::to_string(getpid());
-}
-
-/// The lines NAME=VALUE of the file that describes the test services.
-const std::map<std::string, std::string>& services() {
-  static const std::map<std::string, std::string> read = [] {
-    const char* file = std::getenv("PAM_TEST_SERVICES");
-    if (file == nullptr)
-      throw std::runtime_error("PAM_TEST_SERVICES must name the env file of tests/support/services.sh");
-    std::ifstream in{file};
-    std::map<std::string, std::string> found;
-    for (std::string line; std::getline(in, line);) {
-      const std::size_t at = line.find('=');
-      if (at != std::string::npos) found[line.substr(0, at)] = line.substr(at + 1);
-    }
-    if (found.empty()) throw std::runtime_error(std::string{"no test services are described in "} + file);
-    return found;
-  }();
-  return read;
-}
-
-std::uint16_t port_named(const char* name) {
-  return static_cast<std::uint16_t>(std::stoi(services().at(name)));
-}
-
-db::admin_settings admin_of(const std::string& database) {
-  db::admin_settings settings;
-  settings.host = services().at("PAM_TEST_PG_SOCKET_DIR");
-  settings.port = port_named("PAM_TEST_PG_PORT");
-  settings.user = services().at("PAM_TEST_PG_SUPERUSER");
-  settings.database = database;
-  return settings;
-}
-
-db::admin_connection connect_admin(const std::string& database) {
-  auto connection = db::admin_connection::connect(admin_of(database));
-  if (connection.has_error()) throw std::runtime_error(connection.error().detail);
-  return std::move(*connection);
-}
-
-}  // namespace
-
 std::string to_string(route value) {
   return value == route::direct ? "direct" : "pooled";
 }
 
+std::unique_ptr<test_database> domain_test::store_;
+
 void domain_test::SetUpTestSuite() {
-  auto admin = connect_admin("postgres");
-  ASSERT_TRUE(admin.run("DROP DATABASE IF EXISTS " + database_name()).has_value());
-  ASSERT_TRUE(admin.run("CREATE DATABASE " + database_name()).has_value());
-  auto target = connect_admin(database_name());
-  auto migrated = cli::migrate_up(target, {});
+  store_ = std::make_unique<test_database>();
+  auto connection = store_->open();
+  auto migrated = cli::migrate_up(connection, {});
   ASSERT_TRUE(migrated.has_value()) << migrated.error().sentence;
 }
 
 void domain_test::TearDownTestSuite() {
-  auto admin = connect_admin("postgres");
-  ASSERT_TRUE(admin.run("DROP DATABASE IF EXISTS " + database_name() + " WITH (FORCE)").has_value());
+  store_.reset();
 }
 
 void domain_test::SetUp() {
-  admin_ = std::make_unique<db::admin_connection>(connect_admin(database_name()));
-  keys_ =
-      std::make_unique<crypto::key_ring>(std::move(*crypto::key_ring::parse(*crypto::key_ring::generate())));
+  admin_ = std::make_unique<db::admin_connection>(store_->open());
+  auto keys = crypto::key_ring::parse(*crypto::key_ring::generate());
+  ASSERT_TRUE(keys.has_value());
+  keys_ = std::make_unique<crypto::key_ring>(std::move(*keys));
   crypto::hash_pool_config cheap;
   cheap.cost.memory_kib = 8192;
   cheap.cost.passes = 1;
@@ -89,9 +39,9 @@ void domain_test::SetUp() {
   catalogue_ = auth::statement_catalogue();
   db::config settings;
   const bool is_direct = GetParam() == route::direct;
-  settings.hosts.push_back({services().at("PAM_TEST_PG_SOCKET_DIR"),
-                            port_named(is_direct ? "PAM_TEST_PG_PORT" : "PAM_TEST_PGBOUNCER_PORT")});
-  settings.database = database_name();
+  const std::string port = service(is_direct ? "PAM_TEST_PG_PORT" : "PAM_TEST_PGBOUNCER_PORT");
+  settings.hosts.push_back({service("PAM_TEST_PG_SOCKET_DIR"), static_cast<std::uint16_t>(std::stoi(port))});
+  settings.database = store_->name();
   settings.mode = is_direct ? db::pooler_mode::direct : db::pooler_mode::pgbouncer_safe;
   settings.pipelines = 2;
   database_ = std::make_unique<db::database>(context_, settings, catalogue_);

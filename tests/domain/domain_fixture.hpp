@@ -16,6 +16,7 @@
 #include "server/auth/sessions.hpp"
 #include "server/crypto/hash_pool.hpp"
 #include "server/crypto/key_ring.hpp"
+#include "tests/support/test_database.hpp"
 
 namespace pam::tests {
 
@@ -58,6 +59,7 @@ class domain_test : public testing::TestWithParam<route> {
  private:
   void make_services();
 
+  static std::unique_ptr<test_database> store_;
   std::unique_ptr<db::admin_connection> admin_;
   std::unique_ptr<crypto::key_ring> keys_;
   std::unique_ptr<crypto::hash_pool> hashes_;

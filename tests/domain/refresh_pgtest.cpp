@@ -1,6 +1,8 @@
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/uuid/uuid_io.hpp>
 
+#include "async/tuple_await.hpp"
 #include "tests/domain/domain_fixture.hpp"
 
 namespace {

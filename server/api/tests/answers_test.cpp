@@ -71,4 +71,18 @@ TEST(to_problem, a_weak_password_says_in_which_ways) {
   EXPECT_EQ(problem.weak_password_reasons, (std::vector<std::string_view>{"length", "pwned"}));
 }
 
+TEST(wants_string_codes, only_a_date_from_2024_on_asks_for_them) {
+  const auto asked = [](std::string_view version) {
+    pam::net::request_context request;
+    if (!version.empty()) request.fields.push_back({"X-Supabase-Api-Version", version});
+    return pam::api::wants_string_codes(request);
+  };
+
+  EXPECT_TRUE(asked("2024-01-01"));
+  EXPECT_TRUE(asked("2031-12-31"));
+  for (const char* other : {"", "2023-12-31", "latest", "2024-1-1", "2024-01-01x", "v2024-01-1"}) {
+    EXPECT_FALSE(asked(other)) << other;
+  }
+}
+
 }  // namespace

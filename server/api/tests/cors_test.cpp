@@ -22,7 +22,7 @@ TEST(cors, any_origin_is_answered_with_a_star) {
   add_cors({"*"}, request);
 
   EXPECT_EQ(header_of(request, "Access-Control-Allow-Origin"), "*");
-  EXPECT_EQ(header_of(request, "Vary"), "");
+  EXPECT_EQ(header_of(request, "Vary"), "Origin");
 }
 
 TEST(cors, listed_origin_is_echoed_and_varies) {

@@ -335,7 +335,11 @@ TEST(config, an_unknown_variable_with_our_prefix_is_refused_with_the_nearest) {
 }
 
 TEST(config, variables_of_others_and_the_files_own_name_are_ignored) {
-  good("", {{"PATH", "/bin"}, {"PAM_CONFIG", "/etc/pam/pam.toml"}, {"PAMELA", "x"}});
+  good("", {{"PATH", "/bin"},
+            {"PAM_CONFIG", "/etc/pam/pam.toml"},
+            {"PAM_PG_BIN", "/opt/pg"},
+            {"PAM_PGBOUNCER", "/opt/pgb"},
+            {"PAMELA", "x"}});
 }
 
 TEST(config, the_profile_changes_defaults_but_not_explicit_values) {
