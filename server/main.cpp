@@ -51,38 +51,43 @@ void add_migrate_step(CLI::App& migrate, command_context& context, const char* n
   const auto file = std::make_shared<std::string>();
   add_config_option(*step, *file);
   const auto target = std::make_shared<int>(0);
+  const auto options = std::make_shared<pam::cli::migration_options>();
   if (std::string_view{name} == "down") {
     step->add_option("--to", *target, "Version to go back to; 0: nothing is left")->required();
+  } else if (std::string_view{name} == "up") {
+    step->add_flag("--allow-contract", options->allow_contract,
+                   "No server of the previous version runs any more: apply contract migrations too");
   }
-  step->callback([&context, file, target, run] {
+  step->callback([&context, file, target, options, run] {
     auto settings = pam::runtime::load_config(*file, context.variables);
     if (settings.has_error()) {
       context.err << pam::runtime::to_string(settings.error());
       context.status = pam::cli::failure;
       return;
     }
-    context.status = run(*settings, *target, context);
+    context.status = run(*settings, *target, *options, context);
   });
 }
 
 void add_migrate_command(CLI::App& app, command_context& context) {
   using pam::runtime::configuration;
+  using options = pam::cli::migration_options;
   CLI::App* migrate = app.add_subcommand("migrate", "Bring the database's schema up to date, or look at it");
   migrate->require_subcommand(1);
   add_migrate_step(*migrate, context, "up", "Apply what is pending",
-                   [](const configuration& settings, int, command_context& to) {
-                     return pam::cli::run_migrate_up(settings, to.out, to.err);
+                   [](const configuration& settings, int, const options& how, command_context& to) {
+                     return pam::cli::run_migrate_up(settings, to.out, to.err, how);
                    });
   add_migrate_step(*migrate, context, "status", "Show what is applied and what is pending",
-                   [](const configuration& settings, int, command_context& to) {
+                   [](const configuration& settings, int, const options&, command_context& to) {
                      return pam::cli::run_migrate_status(settings, to.out, to.err);
                    });
   add_migrate_step(*migrate, context, "verify", "Check the facts every applied migration promises",
-                   [](const configuration& settings, int, command_context& to) {
+                   [](const configuration& settings, int, const options&, command_context& to) {
                      return pam::cli::run_migrate_verify(settings, to.out, to.err);
                    });
   add_migrate_step(*migrate, context, "down", "Take migrations back; their data is lost",
-                   [](const configuration& settings, int target, command_context& to) {
+                   [](const configuration& settings, int target, const options&, command_context& to) {
                      return pam::cli::run_migrate_down(settings, target, to.out, to.err);
                    });
 }

@@ -41,7 +41,12 @@ int run_config_check(const std::string& file, const runtime::environment& variab
 
 void add_config_command(CLI::App& app, command_context& context) {
   auto* group = app.add_subcommand("config", "Print or check configuration");
-  group->require_subcommand(1);
+  group->require_subcommand(0, 1);
+  const auto print_default = std::make_shared<bool>(false);
+  const auto checked_file = std::make_shared<std::string>();
+  auto* as_flag = group->add_flag("--default", *print_default, "The same as `config default`");
+  group->add_option("--check", *checked_file, "The same as `config check`")->excludes(as_flag);
+
   group->add_subcommand("default", "Print a file with every key and its default")->callback([&context] {
     context.status = run_config_default(context.out);
   });
@@ -53,6 +58,16 @@ void add_config_command(CLI::App& app, command_context& context) {
   check->add_option("file", *file, "TOML file")->required()->envname("PAM_CONFIG");
   check->callback([&context, file] {
     context.status = run_config_check(*file, context.variables, context.out, context.err);
+  });
+  group->callback([&context, group, print_default, checked_file] {
+    if (!group->get_subcommands().empty()) return;
+    if (*print_default) {
+      context.status = run_config_default(context.out);
+    } else if (!checked_file->empty()) {
+      context.status = run_config_check(*checked_file, context.variables, context.out, context.err);
+    } else {
+      throw CLI::RequiredError("config needs default, check FILE or reference");
+    }
   });
 }
 

@@ -115,10 +115,11 @@ void config_reader::check_rules() {
       "tokens.role", "tokens.admin_roles",
       "tokens.role " + quoted_short(c.tokens.role) +
           " must have at most 64 characters and must not be service_role or supabase_admin");
-  check_rule(c.limits.incomplete_bytes > c.limits.body_bytes + c.limits.header_bytes, "limits.incomplete_bytes",
-             "limits.body_bytes",
-             "limits.incomplete_bytes must exceed limits.body_bytes and limits.header_bytes together: one request "
-             "must fit");
+  check_rule(
+      c.limits.incomplete_bytes > c.limits.body_bytes + c.limits.header_bytes, "limits.incomplete_bytes",
+      "limits.body_bytes",
+      "limits.incomplete_bytes must exceed limits.body_bytes and limits.header_bytes together: one request "
+      "must fit");
   check_rule(c.tls.certificate_file.empty() == c.tls.private_key_file.empty(), "tls.certificate_file",
              "tls.private_key_file", "tls.certificate_file and tls.private_key_file must be given together");
   check_rule(c.listen.port == 0 || c.listen.port != c.internal.port || c.listen.address != c.internal.address,

@@ -59,19 +59,27 @@ dev_tidy() {
   printf '%s\0' "${files[@]}" | xargs -0 -n 1 -P "$(job_count)" clang-tidy-19 -p build/dev --quiet
 }
 
+# dev_bench [NAME]   every bench, or one: `./dev bench durable-refresh` runs bench_durable_refresh.
+# Each prints its table and writes build/bench/NAME.json: [{name, ours, reference, ratio, target, met}].
 dev_bench() {
   build_preset release pam-auth
-  local names
+  local names wanted
   mapfile -t names < <(bench_targets)
   if [ $# -gt 0 ]; then
-    [[ " ${names[*]} " == *" $1 "* ]] || die "no bench '$1'; there are: ${names[*]:-none}"
-    names=("$1")
+    wanted="${1//-/_}"
+    wanted="bench_${wanted#bench_}"
+    shift
+    [[ " ${names[*]} " == *" $wanted "* ]] || die "no bench '${wanted#bench_}'; there are: ${names[*]#bench_}"
+    names=("$wanted")
   fi
   [ "${#names[@]}" -gt 0 ] || die "there are no benches"
   build_preset release "${names[@]}"
-  local name
+  mkdir -p build/bench
+  local name report
   for name in "${names[@]}"; do
-    say "$name"
-    "build/release/bin/$name"
+    report="build/bench/${name#bench_}.json"
+    say "${name#bench_}"
+    "build/release/bin/$name" --json "$report" "$@"
+    say "wrote $report"
   done
 }
