@@ -891,6 +891,34 @@ TEST_F(database_mode_pg, a_host_name_is_resolved) {
   });
 }
 
+// Runs where the server speaks TLS on TCP (PAM_TEST_PG_TCP=1, ssl = on).
+TEST_F(database_mode_pg, answers_over_tls_arrive_whole_whatever_their_length) {
+  static constexpr statement fill{"SELECT repeat('x', $1)", types(pg_type::int4), {}};
+  static constexpr std::array<const statement*, 1> only{&fill};
+  if (scratch.value("SHOW ssl") != "on" || scratch.value("SHOW listen_addresses").empty()) {
+    GTEST_SKIP() << "the server has no TLS";
+  }
+  config settings = config_for(ways[0], scratch.name());
+  settings.hosts.front().host = "127.0.0.1";
+  settings.sslmode = "require";
+  settings.stall_limit = 1s;
+  settings.stall_grace = 0ms;
+  run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
+    database db{context, settings, only};
+    co_await start(db);
+    for (std::int32_t length = 1000; length < 60'000; length += 331) {
+      params values;
+      values.add(length);
+      const auto got = co_await db.execute(fill, std::move(values), within(5s));
+      EXPECT_TRUE(got.has_value()) << length;
+      if (got.has_error()) break;
+      EXPECT_EQ(got->text(0, 0).size(), static_cast<std::size_t>(length));
+    }
+    EXPECT_EQ(db.stats().disconnects, 0U);
+    co_await db.close(async::within(5s));
+  });
+}
+
 TEST_F(database_mode_pg, a_host_that_swallows_everything_costs_one_connect_timeout) {
   config settings = config_for(ways[0], scratch.name());
   run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {

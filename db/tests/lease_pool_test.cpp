@@ -8,6 +8,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
 
 namespace pam::db::detail {
 namespace {
@@ -40,16 +41,20 @@ TEST(lease_pool, a_caller_that_leaves_when_its_turn_has_come_leaves_the_place_to
   settle(context);
   ASSERT_TRUE(first && first->has_value());
   asio::cancellation_signal leave;
-  std::optional<result<lease>> second;
+  bool has_left = false;
+  auto on_end = [&](std::exception_ptr failure, const result<lease>&) { has_left = failure != nullptr; };
   asio::co_spawn(context, pool->acquire(async::within(5s)),
-                 asio::bind_cancellation_slot(leave.slot(), keep(second)));
+                 asio::bind_cancellation_slot(leave.slot(), on_end));
   settle(context);
   ASSERT_EQ(pool->waiters(), 1U);
 
-  first.reset();
-  leave.emit(asio::cancellation_type::terminal);
+  auto give_back_and_leave = [&] {  // on the shard, so that nothing happens in between
+    first.reset();
+    leave.emit(asio::cancellation_type::terminal);
+  };
+  asio::post(context, give_back_and_leave);
   settle(context);
-  second.reset();
+  ASSERT_TRUE(has_left);
   asio::co_spawn(context, pool->acquire(async::within(100ms)), keep(third));
   context.restart();
   context.run_for(1s);
