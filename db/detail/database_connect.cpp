@@ -70,7 +70,8 @@ std::optional<std::size_t> database::impl::vacancy(std::size_t pipeline) const {
   return free;
 }
 
-asio::awaitable<void> database::impl::maintain(std::shared_ptr<impl> self, std::size_t pipeline) {
+asio::awaitable<void> database::impl::maintain([[maybe_unused]] std::shared_ptr<impl> self,
+                                               std::size_t pipeline) {
   const async::gate::pass inside = gate_.enter();
   if (!inside) co_return;
   while (!is_closing_) {

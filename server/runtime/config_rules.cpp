@@ -106,15 +106,17 @@ void config_reader::check_rules() {
   at_most("tokens.reuse_interval", c.tokens.reuse_interval, "tokens.lost_response_window",
           c.tokens.lost_response_window);
   at_most("limits.request", c.limits.request, "server.drain_timeout", c.server.drain_timeout);
-  check_rule(!contains(c.tokens.admin_roles, c.tokens.role), "tokens.role", "tokens.admin_roles",
-             "tokens.role " + quoted_short(c.tokens.role) +
-                 " must not be one of tokens.admin_roles: every user would be an administrator");
-  // What the accounts table takes; anything else would fail every sign-up.
+  // The accounts table refuses these two whatever admin_roles says, and longer texts: any of them would
+  // fail every sign-up.
   check_rule(
-      c.tokens.role.size() <= 64 && c.tokens.role != "service_role" && c.tokens.role != "supabase_admin",
+      !contains(c.tokens.admin_roles, c.tokens.role) && c.tokens.role != "service_role" &&
+          c.tokens.role != "supabase_admin",
       "tokens.role", "tokens.admin_roles",
       "tokens.role " + quoted_short(c.tokens.role) +
-          " must have at most 64 characters and must not be service_role or supabase_admin");
+          " must not be service_role, supabase_admin or one of tokens.admin_roles: every user would be "
+          "an administrator");
+  check_rule(c.tokens.role.size() <= 64, "tokens.role", "tokens.role",
+             "tokens.role must have at most 64 characters, not " + std::to_string(c.tokens.role.size()));
   check_rule(
       c.limits.incomplete_bytes > c.limits.body_bytes + c.limits.header_bytes, "limits.incomplete_bytes",
       "limits.body_bytes",

@@ -25,7 +25,7 @@ constexpr std::string_view complete =
     "[server]\nprofile = \"strict\"\nshards = 2\n[keys]\nfile = \"keys.json\"\n"
     "[tls]\ncertificate_file = \"c.pem\"\nprivate_key_file = \"k.pem\"\n[database]\nhosts = "
     "[\"/run/postgresql\"]\n"
-    "password = \"hunter2\"\n";
+    "password = \"hunter2\"\n[accounts]\nauto_confirm = true\n";
 
 struct result {
   int status = 0;

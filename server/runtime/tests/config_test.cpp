@@ -368,6 +368,11 @@ TEST(config, rules_between_keys_are_checked) {
        "tokens.access_lifetime (10m) must not exceed"},
       {"[tokens]\nlost_response_window = \"5s\"", "tokens.reuse_interval (10s) must not exceed"},
       {"[tokens]\nrole = \"service_role\"", "every user would be an administrator"},
+      {"[tokens]\nrole = \"supabase_admin\"\nadmin_roles = [\"root\"]",
+       "every user would be an administrator"},
+      {"[tokens]\nrole = \"root\"\nadmin_roles = [\"root\"]", "every user would be an administrator"},
+      {"[tokens]\nrole = \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"",
+       "must have at most 64 characters, not 65"},
       {"[tls]\ncertificate_file = \"a.pem\"", "must be given together"},
       {"[tls]\nprivate_key_file = \"a.pem\"", "must be given together"},
       {"[listen]\nport = 9443", "must not share the port 9443"},
@@ -456,7 +461,7 @@ TEST(config, serving_needs_a_profile_keys_certificates_and_a_database) {
   for (const auto& each : missing_for_serving(good(""))) keys.push_back(each.key);
 
   EXPECT_THAT(keys, ElementsAre("server.profile", "database.hosts", "keys.file", "tls.certificate_file",
-                                "tls.private_key_file"));
+                                "tls.private_key_file", "accounts.auto_confirm"));
 }
 
 constexpr std::string_view complete = R"(
@@ -467,6 +472,8 @@ certificate_file = "c.pem"
 private_key_file = "k.pem"
 [database]
 hosts = ["/run/postgresql"]
+[accounts]
+auto_confirm = true
 )";
 
 TEST(config, a_complete_configuration_lacks_nothing_to_serve) {
@@ -476,7 +483,7 @@ TEST(config, a_complete_configuration_lacks_nothing_to_serve) {
   EXPECT_THAT(missing_for_serving(good(text + "[server]\nprofile = \"strict\"\n")), IsEmpty());
   EXPECT_THAT(
       missing_for_serving(good("[listen]\ntls = false\n[keys]\nfile = \"k\"\n[server]\nprofile = \"strict\"\n"
-                               "[database]\nhosts = [\"db\"]\n")),
+                               "[database]\nhosts = [\"db\"]\n[accounts]\nauto_confirm = true\n")),
       IsEmpty());
 }
 
