@@ -1,19 +1,25 @@
 #!/usr/bin/env bash
-# One private PostgreSQL and one PgBouncer (transaction mode) for the tests.
+# One private PostgreSQL and four PgBouncers before it, for the tests.
 #
-#   services.sh start DIR   start both, or do nothing when they already run
+#   services.sh start DIR   start all, or do nothing when they already run
 #   services.sh stop DIR    end exactly what start began and remove its data
 #
 # DIR/env then says where they are:
-#   PAM_TEST_PG_SOCKET_DIR    directory of both Unix sockets; also the host to give to libpq
-#   PAM_TEST_PG_PORT          port of PostgreSQL in that directory
-#   PAM_TEST_PGBOUNCER_PORT   port of PgBouncer in that directory and on 127.0.0.1
-#   PAM_TEST_PG_SUPERUSER     who may do everything, without a password
-#   PAM_TEST_SERVICES_ROOT    where data and logs are
-#   PAM_TEST_PG_BIN           PostgreSQL's programs
+#   PAM_TEST_PG_SOCKET_DIR               directory of all Unix sockets; also the host to give to libpq
+#   PAM_TEST_PG_PORT                     port of PostgreSQL in that directory and on 127.0.0.1
+#   PAM_TEST_PG_CA                       certificate to verify PostgreSQL by, as "localhost", on that port
+#   PAM_TEST_PGBOUNCER_PORT              Debian 12's PgBouncer (1.18), transaction mode
+#   PAM_TEST_PGBOUNCER_SESSION_PORT      the same, session mode
+#   PAM_TEST_PGBOUNCER_NEW_PORT          PgBouncer >= 1.24, transaction mode
+#   PAM_TEST_PGBOUNCER_NEW_SESSION_PORT  the same, session mode; reaches PostgreSQL by TLS
+#   PAM_TEST_PGBOUNCER                   program of the older one
+#   PAM_TEST_PGBOUNCER_NEW               program of the newer one (newer_pgbouncer.sh)
+#   PAM_TEST_PG_SUPERUSER                who may do everything, without a password
+#   PAM_TEST_SERVICES_ROOT               where data and logs are
+#   PAM_TEST_PG_BIN                      PostgreSQL's programs
+# Every PgBouncer listens in the directory of sockets and on 127.0.0.1.
 #
-# PAM_TEST_PG_TCP=1 lets PostgreSQL listen on 127.0.0.1 as well, on PAM_TEST_PG_PORT.
-# Both refuse to run as root and are started as the user postgres then. When that user cannot enter DIR,
+# They refuse to run as root and are started as the user postgres then. When that user cannot enter DIR,
 # or a socket's path would be too long, the files go to a new folder under /tmp.
 set -euo pipefail
 
@@ -88,13 +94,23 @@ choose_root() {
   as_server mkdir -p "$root/sock" "$root/log"
 }
 
-start_postgres() {
+# A certificate for "localhost" that is its own authority.
+make_certificate() {
+  as_server openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
+    -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout "$root/data/server.key" -out "$root/data/server.crt" \
+    >"$root/log/openssl.log" 2>&1 </dev/null || fail "no certificate, see $root/log/openssl.log"
+  as_server chmod 0600 "$root/data/server.key"
+  as_server cp "$root/data/server.crt" "$root/ca.crt"
+}
+
+make_cluster() {
   as_server "$bin/initdb" --pgdata="$root/data" --username="$superuser" --auth=trust --encoding=UTF8 \
     --locale=C --no-sync >"$root/log/initdb.log" 2>&1 </dev/null || fail "initdb failed, see $root/log/initdb.log"
+  make_certificate
   as_server tee -a "$root/data/postgresql.conf" >/dev/null <<CONF
-listen_addresses = '${pg_listen}'
-port = ${pg_port}
+listen_addresses = '127.0.0.1'
 unix_socket_directories = '${root}/sock'
+ssl = on
 max_connections = 200
 shared_buffers = 32MB
 huge_pages = off
@@ -105,67 +121,108 @@ max_wal_size = 256MB
 timezone = 'UTC'
 log_line_prefix = '%m [%p] %u@%d '
 CONF
-  as_server "$bin/pg_ctl" --pgdata="$root/data" --log="$root/log/postgres.log" --timeout=60 --wait start \
-    >/dev/null 2>&1 </dev/null || fail "PostgreSQL did not start, see $root/log/postgres.log"
-  wait_until 30 is_postgres_ready || fail "PostgreSQL does not answer, see $root/log/postgres.log"
+}
+
+run_postgres() {
+  as_server "$bin/pg_ctl" --pgdata="$root/data" --log="$root/log/postgres.log" --timeout=60 --wait \
+    --options="-p $pg_port" start >/dev/null 2>&1 </dev/null
+}
+
+start_postgres() {
+  make_cluster
+  for _ in {1..5}; do
+    pg_port=$(free_port)
+    write_env # before the process: a stop must find a start that failed half-way
+    if run_postgres && wait_until 30 is_postgres_ready; then return; fi
+  done
+  fail "PostgreSQL did not start, see $root/log/postgres.log"
 }
 
 is_postgres_ready() {
   psql -XAtq -h "$root/sock" -p "$pg_port" -U "$superuser" -d postgres -c 'SELECT 1'
 }
 
-# auth_user looks every role up in pg_shadow, so a role made by a test may connect at once.
-write_pgbouncer_ini() {
-  as_server tee "$root/users.txt" >/dev/null <<<"\"$superuser\" \"\""
-  as_server tee "$root/pgbouncer.ini" >/dev/null <<CONF
+# write_pooler_ini NAME PORT [SETTING...]: auth_user looks every role up in pg_shadow, so a role made by a
+# test may connect at once.
+write_pooler_ini() {
+  as_server tee "$root/$1.ini" >/dev/null <<CONF
 [databases]
-* = host=${root}/sock port=${pg_port} auth_user=${superuser}
+* = host=${pooler_target:-$root/sock} port=${pg_port} auth_user=${superuser}
 
 [pgbouncer]
 listen_addr = 127.0.0.1
-listen_port = ${pgbouncer_port}
+listen_port = $2
 unix_socket_dir = ${root}/sock
 auth_type = trust
 auth_file = ${root}/users.txt
 admin_users = ${superuser}
-pool_mode = transaction
 default_pool_size = 8
 max_client_conn = 2000
 server_login_retry = 0.2
 server_check_delay = 5
 query_wait_timeout = 5
 ignore_startup_parameters = extra_float_digits
-pidfile = ${root}/pgbouncer.pid
-logfile = ${root}/log/pgbouncer.log
+pidfile = ${root}/$1.pid
+logfile = ${root}/log/$1.log
+$(printf '%s\n' "${@:3}")
 CONF
 }
 
 # True when the process that answers on the port is ours: its console names our pid file.
-is_pgbouncer_ready() {
-  psql -XAtq -h 127.0.0.1 -p "$pgbouncer_port" -U "$superuser" -d pgbouncer -c 'SHOW CONFIG' 2>/dev/null |
-    grep -qF "|$root/pgbouncer.pid|"
+# is_pooler_ready NAME PORT
+is_pooler_ready() {
+  psql -XAtq -h 127.0.0.1 -p "$2" -U "$superuser" -d pgbouncer -c 'SHOW CONFIG' 2>/dev/null |
+    grep -qF "|$root/$1.pid|"
 }
 
-start_pgbouncer() {
-  local pgbouncer
+# start_pooler NAME PROGRAM SETTING...: sets pooler_port
+start_pooler() {
+  local name=$1 program=$2
+  for _ in {1..5}; do
+    pooler_port=$(free_port)
+    write_pooler_ini "$name" "$pooler_port" "${@:3}"
+    as_server "$program" -q -d "$root/$name.ini" >/dev/null 2>&1 </dev/null || true
+    wait_until 10 is_pooler_ready "$name" "$pooler_port" && return
+    stop_pid "$root/$name.pid"
+  done
+  fail "PgBouncer did not start, see $root/log/$name.log"
+}
+
+# The user who runs the servers may not be able to enter the folder where the newer program is kept.
+find_poolers() {
+  local kept=$here/../../.dev/newer-pgbouncer
   pgbouncer=$(command -v pgbouncer || printf '/usr/sbin/pgbouncer')
   [[ -x $pgbouncer ]] || fail "PgBouncer is not installed (apt-get install pgbouncer)"
+  "$here/newer_pgbouncer.sh" "$kept"
+  as_server cp -r "$kept" "$root/newer-pgbouncer" 2>/dev/null || cp -r "$kept" "$root/newer-pgbouncer"
+  newer_pgbouncer=$root/newer-pgbouncer/pgbouncer
+}
+
+start_poolers() {
+  as_server tee "$root/users.txt" >/dev/null <<<"\"$superuser\" \"\""
   ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
-  for _ in {1..5}; do
-    pgbouncer_port=$(free_port)
-    write_pgbouncer_ini
-    as_server "$pgbouncer" -q -d "$root/pgbouncer.ini" >/dev/null 2>&1 </dev/null || true
-    wait_until 10 is_pgbouncer_ready && return
-    stop_pid "$root/pgbouncer.pid"
-  done
-  fail "PgBouncer did not start, see $root/log/pgbouncer.log"
+  start_pooler pgbouncer "$pgbouncer" 'pool_mode = transaction'
+  pgbouncer_port=$pooler_port
+  start_pooler pgbouncer_session "$pgbouncer" 'pool_mode = session'
+  pgbouncer_session_port=$pooler_port
+  start_pooler pgbouncer_new "$newer_pgbouncer" 'pool_mode = transaction' 'max_prepared_statements = 500'
+  pgbouncer_new_port=$pooler_port
+  pooler_target=127.0.0.1 start_pooler pgbouncer_new_session "$newer_pgbouncer" 'pool_mode = session' \
+    'max_prepared_statements = 500' 'server_tls_sslmode = verify-full' "server_tls_ca_file = $root/ca.crt"
+  pgbouncer_new_session_port=$pooler_port
 }
 
 write_env() {
   cat >"$dir/env.new" <<ENV
 PAM_TEST_PG_SOCKET_DIR=$root/sock
 PAM_TEST_PG_PORT=$pg_port
+PAM_TEST_PG_CA=$root/ca.crt
 PAM_TEST_PGBOUNCER_PORT=$pgbouncer_port
+PAM_TEST_PGBOUNCER_SESSION_PORT=$pgbouncer_session_port
+PAM_TEST_PGBOUNCER_NEW_PORT=$pgbouncer_new_port
+PAM_TEST_PGBOUNCER_NEW_SESSION_PORT=$pgbouncer_new_session_port
+PAM_TEST_PGBOUNCER=$pgbouncer
+PAM_TEST_PGBOUNCER_NEW=$newer_pgbouncer
 PAM_TEST_PG_SUPERUSER=$superuser
 PAM_TEST_SERVICES_ROOT=$root
 PAM_TEST_PG_BIN=$bin
@@ -173,13 +230,22 @@ ENV
   mv "$dir/env.new" "$dir/env"
 }
 
-# Sets root, pg_port and pgbouncer_port from DIR/env; false when there is none.
+env_value() { sed -n "s/^$1=//p" "$dir/env"; }
+
+# Sets root and pg_port from DIR/env; false when there is none.
 read_env() {
   [[ -r $dir/env ]] || return 1
-  root=$(sed -n 's/^PAM_TEST_SERVICES_ROOT=//p' "$dir/env")
-  pg_port=$(sed -n 's/^PAM_TEST_PG_PORT=//p' "$dir/env")
-  pgbouncer_port=$(sed -n 's/^PAM_TEST_PGBOUNCER_PORT=//p' "$dir/env")
-  [[ -n $root && -n $pg_port && -n $pgbouncer_port ]]
+  root=$(env_value PAM_TEST_SERVICES_ROOT)
+  pg_port=$(env_value PAM_TEST_PG_PORT)
+  [[ -n $root && -n $pg_port ]]
+}
+
+is_all_ready() {
+  is_postgres_ready >/dev/null 2>&1 &&
+    is_pooler_ready pgbouncer "$(env_value PAM_TEST_PGBOUNCER_PORT)" &&
+    is_pooler_ready pgbouncer_session "$(env_value PAM_TEST_PGBOUNCER_SESSION_PORT)" &&
+    is_pooler_ready pgbouncer_new "$(env_value PAM_TEST_PGBOUNCER_NEW_PORT)" &&
+    is_pooler_ready pgbouncer_new_session "$(env_value PAM_TEST_PGBOUNCER_NEW_SESSION_PORT)"
 }
 
 # Ends the process of a pid file: politely, after two seconds by force.
@@ -201,26 +267,23 @@ stop_postgres() {
 }
 
 stop_all() {
+  local file
   [[ -n $root && -d $root ]] || return 0
-  stop_pid "$root/pgbouncer.pid"
+  for file in "$root"/pgbouncer*.pid; do
+    stop_pid "$file"
+  done
   stop_postgres
   rm -rf "$root"
 }
 
 start() {
-  if read_env && is_postgres_ready >/dev/null 2>&1 && is_pgbouncer_ready; then return; fi
+  if read_env && is_all_ready; then return; fi
   stop # what a killed run left behind
   bin=$(newest_pg_bin)
   choose_root
-  pg_port=5432 pg_listen=''
-  if [[ ${PAM_TEST_PG_TCP:-0} == 1 ]]; then
-    pg_port=$(free_port)
-    pg_listen=127.0.0.1
-  fi
-  pgbouncer_port=0
-  write_env # before the first process: a stop must find a start that failed half-way
+  find_poolers
   start_postgres
-  start_pgbouncer
+  start_poolers
   write_env
 }
 
@@ -233,7 +296,9 @@ stop() {
 command -v psql >/dev/null || fail "psql is not installed (apt-get install postgresql-client)"
 mkdir -p "$2"
 dir=$(cd "$2" && pwd)
-root=''
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root='' bin='' pg_port=0 pgbouncer='' newer_pgbouncer=''
+pgbouncer_port=0 pgbouncer_session_port=0 pgbouncer_new_port=0 pgbouncer_new_session_port=0
 exec 9>"$dir/lock"
 flock 9
 "$1"
