@@ -45,15 +45,70 @@ constexpr std::array first_party_routes{
 constexpr std::size_t discovery_routes = 2;
 constexpr std::span<const net::route> root_routes = std::span{first_party_routes}.last<discovery_routes>();
 
+constexpr net::route off(std::string_view pattern) {
+  return {method::get, pattern, cost_class::free, 0};
+}
+
+/// What auth-js calls and no route answers yet, or ever will: docs/compatibility.md says which is which.
+constexpr std::array switched_off{
+    off("/otp"),
+    off("/magiclink"),
+    off("/verify"),
+    off("/resend"),
+    off("/recover"),
+    off("/reauthenticate"),
+    off("/invite"),
+    off("/authorize"),
+    off("/callback"),
+    off("/user/identities/authorize"),
+    off("/user/identities/{id}"),
+    off("/factors"),
+    off("/factors/{id}"),
+    off("/factors/{id}/{action}"),
+    off("/recovery-codes"),
+    off("/recovery-codes/verify"),
+    off("/passkeys"),
+    off("/passkeys/{id}"),
+    off("/passkeys/{ceremony}/{step}"),
+    off("/admin/generate_link"),
+    off("/admin/audit"),
+    off("/admin/users"),
+    off("/admin/users/{id}"),
+    off("/admin/users/{id}/{part}"),
+    off("/admin/users/{id}/{part}/{part_id}"),
+    off("/admin/oauth/clients"),
+    off("/admin/oauth/clients/{id}"),
+    off("/admin/oauth/clients/{id}/regenerate_secret"),
+    off("/admin/custom-providers"),
+    off("/admin/custom-providers/{id}"),
+    off("/admin/sso/providers"),
+    off("/admin/sso/providers/{id}"),
+    off("/sso"),
+    off("/sso/saml/acs"),
+    off("/sso/saml/metadata"),
+    off("/oauth/authorizations/{id}"),
+    off("/oauth/authorizations/{id}/consent"),
+    off("/user/oauth/grants"),
+};
+
+/// The path below the prefix; empty when it is not below it.
+std::string_view below(std::string_view prefix, std::string_view path) {
+  if (!path.starts_with(prefix) || path.size() <= prefix.size() || path[prefix.size()] != '/') return {};
+  return path.substr(prefix.size());
+}
+
 }  // namespace
 
 net::route_match match_route(std::string_view prefix, const net::request_context& request) {
-  std::string_view path = request.path;
-  if (path.starts_with(prefix) && path.size() > prefix.size() && path[prefix.size()] == '/') {
-    path.remove_prefix(prefix.size());
-    return net::match(first_party_routes, request.verb, path);
-  }
-  return net::match(root_routes, request.verb, path);
+  const std::string_view path = below(prefix, request.path);
+  if (!path.empty()) return net::match(first_party_routes, request.verb, path);
+  return net::match(root_routes, request.verb, request.path);
+}
+
+bool is_switched_off(std::string_view prefix, const net::request_context& request) {
+  const std::string_view path = below(prefix, request.path);
+  return !path.empty() &&
+         net::match(switched_off, method::get, path).outcome != net::route_match::kind::not_found;
 }
 
 net::cost_class cost_of(const net::route& route, const net::request_context& request) {

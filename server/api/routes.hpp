@@ -17,6 +17,9 @@ using handler = boost::asio::awaitable<void> (*)(service& application, net::requ
 /// Finds the route of a request: first-party routes under `prefix`, discovery at the root as well.
 [[nodiscard]] net::route_match match_route(std::string_view prefix, const net::request_context& request);
 
+/// True for a path that GoTrue's clients call and this server has no route for: 404 `feature_disabled`.
+[[nodiscard]] bool is_switched_off(std::string_view prefix, const net::request_context& request);
+
 /// What the request costs: the route's class, or `hash` for a password grant.
 [[nodiscard]] net::cost_class cost_of(const net::route& route, const net::request_context& request);
 

@@ -40,6 +40,10 @@ boost::asio::awaitable<void> service::serve(net::request_context& request) {
   } else {
     co_await answer_any(request);
   }
+  add_common_headers(request);
+}
+
+void service::add_common_headers(net::request_context& request) const {
   add_cors(how_.cors_origins, request);
   if (wants_string_codes(request)) request.out.set("x-supabase-api-version", "2024-01-01");
 }
@@ -62,11 +66,18 @@ boost::asio::awaitable<void> service::answer_any(net::request_context& request) 
 boost::asio::awaitable<void> service::dispatch(net::request_context& request) {
   const net::route_match found = match_route(how_.prefix, request);
   if (found.outcome == net::route_match::kind::not_found) {
-    answer(*this, request, problem_of(codes::not_found, "There is no such path."));
+    answer(*this, request,
+           is_switched_off(how_.prefix, request)
+               ? problem_of(codes::feature_disabled, "This server does not offer this.")
+               : problem_of(codes::not_found, "There is no such path."));
     co_return;
   }
   if (found.outcome == net::route_match::kind::method_not_allowed) {
     request.out.set("Allow", found.allow);
+    if (request.verb == net::method::options) {  // RFC 9110 section 9.3.7
+      request.out.status = 204;
+      co_return;
+    }
     answer(*this, request,
            problem_of(codes::method_not_allowed, "This path answers to " + found.allow + "."));
     co_return;
@@ -109,7 +120,7 @@ void service::refuse(net::request_context& request, unsigned status, std::string
       if (what.code == &codes::over_capacity) what.reason = "incomplete_requests";
     }
     answer(*this, request, std::move(what));
-    add_cors(how_.cors_origins, request);
+    add_common_headers(request);
   } catch (const std::exception& failure) {
     // Out of memory while refusing: a bare status is still an answer.
     request.out = net::response{};

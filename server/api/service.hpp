@@ -92,6 +92,7 @@ class service final : public net::service {
  private:
   boost::asio::awaitable<void> answer_any(net::request_context& request);
   boost::asio::awaitable<void> dispatch(net::request_context& request);
+  void add_common_headers(net::request_context& request) const;
 
   settings how_;
   auth::accounts& accounts_;

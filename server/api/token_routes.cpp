@@ -71,13 +71,28 @@ boost::asio::awaitable<void> refresh_grant(service& application, net::request_co
   answer_grant(application, request, std::move(*granted));
 }
 
+/// The grants GoTrue's clients know and this server does not offer, each with the answer they understand;
+/// whatever else is no grant type at all.
+void refuse_grant(service& application, net::request_context& request, std::string_view grant_type) {
+  if (grant_type == "pkce") {
+    answer_with(application, request, codes::flow_state_not_found,
+                "invalid flow state, no valid flow state found");
+  } else if (grant_type == "id_token") {
+    answer_with(application, request, codes::provider_disabled, "Sign-in with an ID token is disabled");
+  } else if (grant_type == "web3") {
+    answer_with(application, request, codes::feature_disabled, "This server does not offer web3 sign-in.");
+  } else {
+    answer_with(application, request, codes::invalid_credentials,
+                "unsupported_grant_type: grant_type must be password or refresh_token");
+  }
+}
+
 }  // namespace
 
 boost::asio::awaitable<void> post_token(service& application, net::request_context& request) {
   const std::string grant_type = request.query_value("grant_type");
   if (grant_type != "password" && grant_type != "refresh_token") {
-    answer_with(application, request, codes::invalid_credentials,
-                "unsupported_grant_type: grant_type must be password or refresh_token");
+    refuse_grant(application, request, grant_type);
     co_return;
   }
   if (!has_json_body(application, request)) co_return;

@@ -46,6 +46,13 @@ TEST(routes, a_known_path_with_a_foreign_method_names_the_allowed_ones) {
   EXPECT_NE(match.allow.find("PUT"), std::string::npos);
 }
 
+TEST(routes, what_clients_know_and_no_route_answers_is_switched_off_under_the_prefix_only) {
+  EXPECT_TRUE(pam::api::is_switched_off("/auth/v1", request_for(method::post, "/auth/v1/otp")));
+  EXPECT_TRUE(pam::api::is_switched_off("/auth/v1", request_for(method::del, "/auth/v1/factors/1")));
+  EXPECT_FALSE(pam::api::is_switched_off("/auth/v1", request_for(method::post, "/otp")));
+  EXPECT_FALSE(pam::api::is_switched_off("/auth/v1", request_for(method::post, "/auth/v1/otp/more")));
+}
+
 TEST(routes, a_password_grant_is_admitted_as_hashing_and_a_refresh_as_writing) {
   const auto password = request_for(method::post, "/auth/v1/token", "grant_type=password");
   const auto refresh = request_for(method::post, "/auth/v1/token", "grant_type=refresh_token");
