@@ -1,0 +1,8 @@
+-- tx: on
+-- phase: contract
+-- lock_timeout: 200ms
+-- retries: 30
+-- role: pam_owner
+
+DELETE FROM public.partition_rules WHERE parent = 'one_time_tokens';
+DROP TABLE public.one_time_tokens;
