@@ -14,7 +14,7 @@ packages_of() {
       ;;
     run) echo postgresql-15 pgbouncer curl openssl ca-certificates util-linux ;;
     test)
-      echo git debian-archive-keyring
+      echo git debian-archive-keyring chromium-headless-shell
       # Any Node from 18 on serves, whoever installed it.
       [ "$(node_major)" -ge 18 ] || echo nodejs
       command -v npm >/dev/null || echo npm
