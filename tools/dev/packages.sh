@@ -12,6 +12,9 @@ packages_of() {
       echo libcli11-dev libtomlplusplus-dev libidn2-dev libunistring-dev
       echo libgtest-dev libgmock-dev libbenchmark-dev
       ;;
+    bench) echo nginx-light ;;
+    load) [ "$(node_major)" -ge 18 ] || echo nodejs ;;
+    wrk) echo wrk ;;
     run) echo postgresql-15 pgbouncer curl openssl ca-certificates util-linux ;;
     test)
       echo git debian-archive-keyring chromium-headless-shell
@@ -68,7 +71,7 @@ install_packages() {
   [ "$status" -eq 0 ] || die "apt-get failed (see above); fix it and run the same command again"
 }
 
-# ensure_packages KIND...   kinds: format, build, run, test
+# ensure_packages KIND...   kinds: format, build, run, test, bench, load, wrk
 ensure_packages() {
   local kind wanted=() missing=()
   for kind in "$@"; do

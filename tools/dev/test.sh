@@ -56,6 +56,12 @@ test_sdk() {
     env PAM_AUTH_BIN="$PWD/build/release/bin/pam-auth" tests/sdk/run
 }
 
+# A few hundred users over TLS, PgBouncer and PostgreSQL; each line of its verdict is a test.
+test_load() {
+  say "load: the small profile of load-tests/targets.toml"
+  run_tap load build/release/results/load.tap node load-tests/runner/main.mjs small --tap
+}
+
 test_layers() {
   say "layers"
   run_tap layers build/results/layers.tap tools/check_layers_test
@@ -90,7 +96,7 @@ format_checks() {
   done < <(shell_scripts)
   while IFS= read -r script; do
     check "$script is valid JavaScript" node --check "$script"
-  done < <(find tests -name node_modules -prune -o -name '*.mjs' -print | sort)
+  done < <(find tests load-tests -name node_modules -prune -o -name '*.mjs' -print | sort)
   check "links in the documents lead somewhere" links_resolve
   check "the adding up of results is right" tools/dev/results_test
   echo "1..$number"
@@ -130,8 +136,9 @@ dev_test() {
       [ "$only" = sdk ] || test_blackbox
       [ "$only" = blackbox ] || test_sdk
       ;;
+    load) ensure_packages build run load && build_preset release pam-auth swarm && test_load ;;
     all) test_everything ;;
-    *) die "no label '$only'; there are unit, pg, blackbox, sdk, layers, format, wire" ;;
+    *) die "no label '$only'; there are unit, pg, blackbox, sdk, layers, format, load, wire" ;;
   esac
   print_results
 }
@@ -150,4 +157,6 @@ test_everything() {
   [ "${#benches[@]}" -eq 0 ] || build_preset release "${benches[@]}"
   test_blackbox
   test_sdk
+  build_preset release swarm
+  test_load
 }

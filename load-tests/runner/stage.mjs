@@ -1,0 +1,159 @@
+// What a run needs around it: PostgreSQL, PgBouncer, the schema, users, and servers on one port.
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+
+import { fetchText, run, sleep, start, stop, until } from './index.mjs';
+
+export async function freePort() {
+  const probe = createServer();
+  await new Promise((done) => probe.listen(0, '127.0.0.1', done));
+  const { port } = probe.address();
+  await new Promise((done) => probe.close(done));
+  return port;
+}
+
+const isRoot = process.getuid() === 0;
+
+/** PostgreSQL and PgBouncer refuse to run as root: the user postgres then. */
+const asServer = (program, args) =>
+  isRoot ? ['setpriv', ['--reuid=postgres', '--regid=postgres', '--clear-groups', '--', program, ...args]] : [program, args];
+
+export class Stage {
+  constructor(profile, { binary, folder, pgbouncer }) {
+    this.profile = profile;
+    this.binary = binary;
+    this.reports = folder;
+    this.pgbouncerProgram = pgbouncer;
+    this.root = mkdtempSync('/tmp/pam-load-');
+    chmodSync(this.root, 0o755);
+    process.on('exit', () => rmSync(this.root, { recursive: true, force: true }));
+    this.sockets = join(this.root, 'sock');
+    this.servers = [];
+  }
+
+  async open() {
+    for (const name of ['sock', 'data', 'log']) mkdirSync(join(this.root, name), { mode: name === 'data' ? 0o700 : 0o755 });
+    if (isRoot) {
+      const [uid, gid] = (await run('getent', ['passwd', 'postgres'])).split(':').slice(2, 4).map(Number);
+      for (const name of ['.', 'sock', 'data', 'log']) chownSync(join(this.root, name), uid, gid);
+    }
+    await this.openPostgres();
+    await this.openPgBouncer();
+    await this.writeSettings();
+    await run(this.binary, ['migrate', 'up', '--config', this.config]);
+  }
+
+  async openPostgres() {
+    this.pgBin = (await run('pg_config', ['--bindir'])).trim();
+    const data = join(this.root, 'data');
+    const local = asServer(join(this.pgBin, 'initdb'),
+      ['--pgdata', data, '--username=postgres', '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync']);
+    await run(...local);
+    const settings = ["listen_addresses = ''", `unix_socket_directories = '${this.sockets}'`, 'port = 5432',
+      'max_connections = 100', `shared_buffers = '${this.profile.shared_buffers}'`, 'huge_pages = off', 'fsync = on',
+      'synchronous_commit = on', 'full_page_writes = on', "max_wal_size = '4GB'", "checkpoint_timeout = '5min'",
+      'checkpoint_completion_target = 0.9', 'random_page_cost = 1.1', "timezone = 'UTC'", 'max_wal_senders = 4'];
+    const file = join(data, 'postgresql.conf');
+    writeFileSync(file, `${readFileSync(file, 'utf8')}\n${settings.join('\n')}\n`);
+    this.postgres = start(...asServer(join(this.pgBin, 'postgres'), ['-D', data]), { log: join(this.root, 'log/postgres.log') });
+    await until(() => this.sql('SELECT 1', 'postgres').catch(() => null), 'PostgreSQL', 60);
+    await this.sql('CREATE DATABASE pam', 'postgres');
+  }
+
+  async openPgBouncer() {
+    this.poolerPort = await freePort();
+    const file = join(this.root, 'pgbouncer.ini');
+    const version = /(\d+)\.(\d+)/.exec(await run(this.pgbouncerProgram, ['--version']));
+    this.poolerVersion = version[0];
+    const isOld = Number(version[1]) < 21 && version[1] !== undefined && Number(version[0].split('.')[0]) === 1;
+    // docs/adr/0016: unnamed statements are planned each time, and must be planned for their values.
+    const plan = isOld ? " connect_query='SET plan_cache_mode = force_custom_plan'" : '';
+    writeFileSync(join(this.root, 'users.txt'), '"pam_app" ""\n"postgres" ""\n');
+    writeFileSync(file, ['[databases]', `auth_rw = host=${this.sockets} port=5432 dbname=pam${plan}`, '[pgbouncer]',
+      'listen_addr = 127.0.0.1', `listen_port = ${this.poolerPort}`, `unix_socket_dir = ${this.sockets}`, 'auth_type = trust',
+      `auth_file = ${join(this.root, 'users.txt')}`, 'admin_users = postgres', 'stats_users = pam_app', 'pool_mode = transaction',
+      'default_pool_size = 40', 'max_client_conn = 1000', 'server_login_retry = 0.2', 'query_wait_timeout = 5',
+      'server_check_delay = 5', 'log_connections = 0', 'log_disconnections = 0', 'ignore_startup_parameters = extra_float_digits',
+      ...(isOld ? [] : ['max_prepared_statements = 200']), ''].join('\n'));
+    this.pgbouncer = start(...asServer(this.pgbouncerProgram, ['-q', file]), { log: join(this.root, 'log/pgbouncer.log') });
+    await until(() => run('psql', ['-XAtqc', 'SHOW VERSION', '-h', this.sockets, '-p', String(this.poolerPort), '-U', 'postgres',
+      'pgbouncer']).catch(() => null), 'PgBouncer', 20);
+  }
+
+  async writeSettings() {
+    this.port = await freePort();
+    this.certificate = join(this.root, 'localhost.crt');
+    this.keys = join(this.root, 'keys.json');
+    this.issuer = 'https://localhost:8443/auth/v1';
+    const key = join(this.root, 'localhost.key');
+    await run('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
+      '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', key, '-out', this.certificate]);
+    await run(this.binary, ['keys', 'generate', this.keys]);
+    this.config = join(this.root, 'pam.toml');
+    writeFileSync(this.config, `[server]
+profile = "compatible"
+site_url = "https://localhost:8443"
+shards = 1
+drain_delay = "0s"
+drain_timeout = "10s"
+[listen]
+address = "127.0.0.1"
+port = ${this.port}
+reuse_port = true
+[tls]
+certificate_file = "${this.certificate}"
+private_key_file = "${key}"
+[limits]
+connections = 19000
+[keys]
+file = "${this.keys}"
+[tokens]
+access_lifetime = "${this.profile.access_lifetime}s"
+[database]
+hosts = ["${this.sockets}:${this.poolerPort}"]
+database = "auth_rw"
+user = "pam_app"
+sslmode = "disable"
+leases = 2
+[migrate]
+host = "${this.sockets}"
+port = 5432
+database = "pam"
+user = "postgres"
+[hash]
+threads = 1
+[accounts]
+auto_confirm = true
+[log]
+level = "${this.profile.log_level ?? 'info'}"
+`);
+  }
+
+  async sql(text, database = 'pam') {
+    return (await run('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-h', this.sockets, '-p', '5432', '-U', 'postgres', '-c', text, database])).trim();
+  }
+
+  async startServers() {
+    for (let i = 0; i < this.profile.servers; ++i) {
+      const internal = await freePort();
+      const child = start(this.binary, ['serve', '--config', this.config],
+        { log: join(this.root, `log/server-${i}.log`), env: { PAM_INTERNAL__PORT: String(internal) } });
+      child.internal = internal;
+      this.servers.push(child);
+      await until(async () => {
+        if (child.result) throw new Error(`server ${i} ended: ${readFileSync(join(this.root, `log/server-${i}.log`), 'utf8')}`);
+        return (await fetchText(internal, '/readyz')).status === 200;
+      }, `server ${i}`, 30);
+    }
+  }
+
+  /** Ends everything and removes the data. Logs that matter have been read by then. */
+  async close() {
+    await Promise.all(this.servers.map((each) => stop(each)));
+    if (this.pgbouncer) await stop(this.pgbouncer, 'SIGTERM', 5);
+    if (this.postgres) await stop(this.postgres, 'SIGINT', 30);
+    await sleep(0);
+    rmSync(this.root, { recursive: true, force: true });
+  }
+}

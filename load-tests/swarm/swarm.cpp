@@ -1,0 +1,376 @@
+// The loop: who connects, acts and leaves when.
+#include "load-tests/swarm/swarm.hpp"
+
+#include <arpa/inet.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <ostream>
+#include <stdexcept>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "protocol/refresh_token_text.hpp"
+
+namespace pam::load {
+namespace {
+
+constexpr std::size_t buffer_bytes = 64 * 1024;
+constexpr int events_per_wake_up = 256;
+/// Ends per second and process while ramping down: a kind end, no storm of its own.
+constexpr std::uint32_t closes_per_turn = 64;
+constexpr std::chrono::seconds refresh_margin{10};
+
+sockaddr_in address_of(const std::string& text, std::uint16_t port) {
+  sockaddr_in made{};
+  made.sin_family = AF_INET;
+  made.sin_port = htons(port);
+  if (::inet_pton(AF_INET, text.c_str(), &made.sin_addr) != 1) {
+    throw std::runtime_error("no IPv4 address: " + text);
+  }
+  return made;
+}
+
+std::int64_t unix_seconds() {
+  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace
+
+swarm::swarm(swarm_plan plan, const population& people, std::ostream& out)
+    : plan_(std::move(plan)),
+      people_(people),
+      out_(out),
+      tls_(plan_.certificate),
+      source_(address_of(plan_.source, 0)),
+      target_(address_of(plan_.address, plan_.port)),
+      epoll_(::epoll_create1(EPOLL_CLOEXEC)),
+      users_(std::make_unique<swarm_user[]>(plan_.users)),
+      buffer_(buffer_bytes),
+      random_(plan_.first + 1) {
+  if (epoll_ < 0) throw std::runtime_error("epoll_create1 failed");
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.ptr = nullptr;  // standard input
+  if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, STDIN_FILENO, &event) != 0) {
+    throw std::runtime_error("standard input must be a pipe: it carries the commands");
+  }
+}
+
+swarm::~swarm() {
+  ::close(epoll_);
+}
+
+int swarm::run() {
+  take_seats();
+  now_ = phase_began_ = clock::now();
+  phase_cpu_ = cpu_time();
+  next_second_ = now_ + std::chrono::seconds{1};
+  while (!is_finished()) wait_and_serve();
+  finish_phase();
+  report_second();
+  write_ledger();
+  out_ << tally_.to_json() << "\n" << std::flush;
+  return 0;
+}
+
+void swarm::take_seats() {
+  const auto now = std::chrono::seconds{unix_seconds()};
+  std::uniform_int_distribution<std::int64_t> age(0, plan_.access_lifetime.count() * 8 / 10);
+  for (std::uint32_t i = 0; i < plan_.users; ++i) {
+    swarm_user& of = users_[i];
+    const seat place = people_.at(plan_.first + i);
+    of.index = i;
+    of.model = {place.account, place.email, people_.first_token(place)};
+    // As if signed in at different times: their refreshes must not come together.
+    const auto lifetime = plan_.access_lifetime - std::chrono::seconds{age(random_)};
+    of.access = people_.access_token(place, now, lifetime);
+    of.expires_at = (now + lifetime).count();
+  }
+}
+
+bool swarm::is_finished() const {
+  return (phase_ == phase::down && closed_ == plan_.users) || !is_input_open_;
+}
+
+int swarm::wait_milliseconds() const {
+  if (phase_ == phase::down || (started_ < plan_.users && handshaking_ < plan_.handshakes)) return 1;
+  clock::time_point until = next_second_;
+  if (!timers_.empty()) until = std::min(until, timers_.top().when);
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - clock::now()).count();
+  return static_cast<int>(std::clamp<std::int64_t>(left + 1, 0, 1'000));
+}
+
+void swarm::wait_and_serve() {
+  std::array<epoll_event, events_per_wake_up> ready;
+  const int count = ::epoll_wait(epoll_, ready.data(), events_per_wake_up, wait_milliseconds());
+  now_ = clock::now();
+  for (int i = 0; i < count; ++i) {
+    const epoll_event& event = ready[static_cast<std::size_t>(i)];
+    if (event.data.ptr == nullptr) {
+      read_commands();
+    } else {
+      on_event(*static_cast<swarm_user*>(event.data.ptr), event.events);
+    }
+  }
+  if (count > 0) now_ = clock::now();
+  serve_timers();
+  if (phase_ == phase::down) {
+    ramp_down();
+  } else {
+    ramp_up();
+  }
+  if (now_ >= next_second_) {
+    next_second_ += std::chrono::seconds{1};
+    sweep();
+    report_second();
+  }
+}
+
+void swarm::read_commands() {
+  std::array<char, 256> bytes;
+  const ssize_t got = ::read(STDIN_FILENO, bytes.data(), bytes.size());
+  if (got <= 0) {
+    is_input_open_ = false;  // whoever commands is gone
+    return;
+  }
+  commands_.append(bytes.data(), static_cast<std::size_t>(got));
+  for (std::size_t end = 0; (end = commands_.find('\n')) != std::string::npos;) {
+    on_command(std::string_view(commands_).substr(0, end));
+    commands_.erase(0, end + 1);
+  }
+}
+
+void swarm::on_command(std::string_view line) {
+  constexpr std::string_view storm = "storm ";
+  if (line == "steady") return enter(phase::steady);
+  if (line == "down") return enter(phase::down);
+  if (!line.starts_with(storm)) return;
+  double seconds = 0;
+  std::from_chars(line.data() + storm.size(), line.data() + line.size(), seconds);
+  enter(phase::storm);
+  std::uniform_real_distribution<double> when(0, std::max(seconds, 0.001));
+  for (std::uint32_t i = 0; i < plan_.users; ++i) {
+    const auto after =
+        std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(when(random_)));
+    timers_.push({now_ + after, i, true});
+  }
+}
+
+void swarm::finish_phase() {
+  const auto cpu = cpu_time();
+  now_tally().wall += std::chrono::duration_cast<std::chrono::microseconds>(now_ - phase_began_);
+  now_tally().cpu += cpu - phase_cpu_;
+  phase_cpu_ = cpu;
+  phase_began_ = now_;
+}
+
+void swarm::enter(phase next) {
+  finish_phase();
+  phase_ = next;
+}
+
+void swarm::ramp_up() {
+  while (started_ < plan_.users && handshaking_ < plan_.handshakes) connect(users_[started_++]);
+}
+
+void swarm::ramp_down() {
+  std::uint32_t left = closes_per_turn;
+  for (std::uint32_t i = 0; i < plan_.users && left > 0; ++i) {
+    swarm_user& of = users_[i];
+    if (of.link.state() == link_state::closed || of.is_busy) continue;
+    drop(of);
+    --left;
+  }
+  closed_ = static_cast<std::uint32_t>(
+      std::count_if(users_.get(), users_.get() + plan_.users,
+                    [](const swarm_user& of) { return of.link.state() == link_state::closed; }));
+}
+
+void swarm::serve_timers() {
+  while (!timers_.empty() && timers_.top().when <= now_) {
+    const timer due = timers_.top();
+    timers_.pop();
+    swarm_user& of = users_[due.user];
+    if (phase_ == phase::down) continue;
+    if (due.is_storm) {
+      of.wants_storm = true;
+      if (!of.is_busy) act(of, due.when);
+      continue;
+    }
+    if (of.is_busy) {
+      of.is_overdue = true;
+    } else {
+      phase_tally& tally = now_tally();
+      const auto lateness = std::chrono::duration_cast<std::chrono::microseconds>(now_ - due.when);
+      ++tally.begun;
+      if (lateness > plan_.tolerance) ++tally.late;
+      tally.lateness += lateness;
+      tally.worst_lateness = std::max(tally.worst_lateness, lateness);
+      act(of, due.when);
+    }
+  }
+}
+
+// No timer for each answer: nearly all of them come.
+void swarm::sweep() {
+  sign_in_budget_ =
+      std::min(sign_in_budget_ + plan_.sign_ins_per_second, std::max(1.0, 2 * plan_.sign_ins_per_second));
+  for (std::uint32_t i = 0; i < plan_.users; ++i) {
+    swarm_user& of = users_[i];
+    if (of.is_busy && now_ > of.gives_up) fail(of, "no answer");
+  }
+}
+
+void swarm::on_event(swarm_user& of, std::uint32_t events) {
+  if (of.link.state() == link_state::closed) return;
+  if (of.link.state() != link_state::ready) {
+    switch (of.link.advance()) {
+      case tls_link::outcome::done:
+        return on_connected(of);
+      case tls_link::outcome::want_read:
+        return watch(of, EPOLLIN, false);
+      case tls_link::outcome::want_write:
+        return watch(of, EPOLLOUT, false);
+      default:
+        return fail(of, "handshake failed");
+    }
+  }
+  if ((events & EPOLLOUT) != 0) flush(of);
+  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) on_readable(of);
+}
+
+// ---- acting -----------------------------------------------------------------------------------------
+
+void swarm::connect(swarm_user& of) {
+  of.is_busy = true;
+  of.doing = operation::connect;
+  of.due = now_;
+  of.gives_up = now_ + plan_.give_up;
+  ++handshaking_;
+  if (!of.link.open(tls_, source_, target_)) return fail(of, "cannot connect");
+  watch(of, EPOLLOUT, true);
+}
+
+void swarm::watch(swarm_user& of, std::uint32_t events, bool is_new) {
+  epoll_event event{};
+  event.events = events;
+  event.data.ptr = &of;
+  if (::epoll_ctl(epoll_, is_new ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, of.link.descriptor(), &event) != 0) {
+    throw std::runtime_error("epoll_ctl failed");
+  }
+}
+
+void swarm::on_connected(swarm_user& of) {
+  watch(of, EPOLLIN, false);
+  --handshaking_;
+  ++connected_;
+  record(of);
+  if (of.next == clock::time_point{}) {
+    // The first action lies anywhere in the user's think time: nobody acts in step.
+    std::uniform_real_distribution<double> share(0, 1);
+    of.next = now_ + std::chrono::duration_cast<clock::duration>(plan_.think * share(random_));
+    timers_.push({of.next, of.index, false});
+  }
+  become_free(of);
+}
+
+void swarm::schedule(swarm_user& of) {
+  // From the intended start, not from now: a slow server does not lower the rate it is measured at.
+  std::uniform_real_distribution<double> share(0.5, 1.5);
+  of.next += std::chrono::duration_cast<clock::duration>(plan_.think * share(random_));
+  timers_.push({of.next, of.index, false});
+}
+
+operation swarm::choose(const swarm_user& of) {
+  if (!of.is_signed_in) return operation::sign_in;
+  const auto longest_pause = std::chrono::duration_cast<std::chrono::seconds>(plan_.think * 3 / 2);
+  if (of.wants_storm || of.expires_at < unix_seconds() + (longest_pause + refresh_margin).count()) {
+    return operation::refresh;
+  }
+  std::uniform_real_distribution<double> draw(0, 1);
+  const double drawn = draw(random_);
+  if (drawn < plan_.read_share) return operation::read;
+  if (drawn < plan_.read_share + plan_.list_share) return operation::list;
+  if (drawn < plan_.read_share + plan_.list_share + plan_.refresh_share) return operation::refresh;
+  if (sign_in_budget_ < 1) return operation::read;
+  sign_in_budget_ -= 1;  // who signs out signs in again
+  return operation::sign_out;
+}
+
+void swarm::act(swarm_user& of, clock::time_point due) {
+  if (of.link.state() == link_state::closed) {
+    if (!of.wants_storm) schedule(of);
+    of.wants_storm = false;
+    return connect(of);
+  }
+  const operation what = choose(of);
+  of.due = due;
+  if (!std::exchange(of.wants_storm, false)) schedule(of);
+  send(of, what);
+}
+
+std::string swarm::request_of(const swarm_user& of, operation what) const {
+  const auto with_token = [&](std::string_view verb, std::string_view path) {
+    return fmt::format("{} {}{} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n{}\r\n", verb,
+                       plan_.prefix, path, plan_.host, of.access,
+                       verb == "POST" ? "Content-Length: 0\r\n" : "");
+  };
+  const auto for_token = [&](std::string_view grant, const std::string& body) {
+    return fmt::format(
+        "POST {}/token?grant_type={} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n"
+        "Content-Length: {}\r\n\r\n{}",
+        plan_.prefix, grant, plan_.host, body.size(), body);
+  };
+  switch (what) {
+    case operation::list:
+      return with_token("GET", "/sessions");
+    case operation::sign_out:
+      return with_token("POST", "/logout?scope=local");
+    case operation::refresh:
+      return for_token("refresh_token",
+                       fmt::format(R"({{"refresh_token":"{}"}})",
+                                   protocol::encode_refresh_token(crypto::image_of(of.model.token))));
+    case operation::sign_in:
+      return for_token("password", fmt::format(R"({{"email":"{}","password":"{}"}})", of.model.email,
+                                               population::password));
+    case operation::connect:
+    case operation::read:
+    case operation::refused:
+      break;
+  }
+  return with_token("GET", "/user");
+}
+
+void swarm::send(swarm_user& of, operation what) {
+  of.doing = what;
+  of.is_busy = true;
+  of.gives_up = now_ + plan_.give_up;
+  of.pending_out = request_of(of, what);
+  flush(of);
+}
+
+void swarm::flush(swarm_user& of) {
+  std::string_view left = of.pending_out;
+  while (!left.empty()) {
+    const tls_link::transfer put = of.link.write(left);
+    if (put.what == tls_link::outcome::done) {
+      left.remove_prefix(put.bytes);
+      continue;
+    }
+    if (put.what != tls_link::outcome::want_write) return fail(of, "connection lost while sending");
+    of.pending_out.erase(0, of.pending_out.size() - left.size());
+    return watch(of, EPOLLIN | EPOLLOUT, false);
+  }
+  const bool was_waiting = of.pending_out.empty();
+  of.pending_out = {};
+  if (was_waiting) watch(of, EPOLLIN, false);
+}
+
+}  // namespace pam::load

@@ -1,0 +1,154 @@
+#pragma once
+
+#include <netinet/in.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <iosfwd>
+#include <memory>
+#include <queue>
+#include <random>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "load-tests/swarm/answer_check.hpp"
+#include "load-tests/swarm/http_answer.hpp"
+#include "load-tests/swarm/population.hpp"
+#include "load-tests/swarm/tally.hpp"
+#include "load-tests/swarm/tls_link.hpp"
+
+namespace pam::load {
+
+using clock = std::chrono::steady_clock;
+
+/// How one process plays its share of the population.
+struct swarm_plan {
+  std::string address = "127.0.0.1";  ///< of the server
+  std::uint16_t port = 8443;
+  std::string host = "localhost";  ///< the Host field
+  std::string prefix = "/auth/v1";
+  std::string source = "127.0.1.1";  ///< one address a process: its own 64,000 ports
+  std::string certificate;           ///< PEM, the trust anchor
+  std::string ledger;                ///< what the clients were told, written at the end; empty: not at all
+  std::uint32_t first = 0;           ///< user numbers [first, first + users)
+  std::uint32_t users = 100;
+  std::chrono::milliseconds think{30'000};    ///< mean time between a user's actions
+  std::chrono::seconds access_lifetime{300};  ///< of the tokens users start with
+  std::chrono::milliseconds tolerance{50};    ///< an action begun later than this after its time is late
+  std::chrono::milliseconds give_up{15'000};  ///< no answer within it: failed
+  std::size_t handshakes = 16;                ///< in flight while ramping
+  double sign_ins_per_second = 1;             ///< this process's share of the hash budget
+  double read_share = 0.70, list_share = 0.10, refresh_share = 0.15;  ///< the rest signs out and in
+};
+
+/// A user: connection, tokens, and when it acts next.
+struct swarm_user {
+  tls_link link;
+  user_model model;
+  std::string access;
+  std::int64_t expires_at = 0;  ///< of the access token, Unix seconds
+  std::string pending_in;       ///< an answer that has not arrived whole
+  std::string pending_out;      ///< a request the socket did not take whole
+  clock::time_point due{};      ///< the intended start of the action under way
+  clock::time_point next{};     ///< the intended start of the next one
+  clock::time_point gives_up{};
+  std::uint32_t index = 0;
+  operation doing = operation::connect;
+  bool is_busy = false;
+  bool is_overdue = false;  ///< its next action is due and waits for the one under way
+  bool is_signed_in = true;
+  bool is_certain = true;  ///< false: an answer was lost, the tables may know more than we do
+  bool wants_storm = false;
+};
+
+/// Plays users until told to stop. Commands come as lines on standard input: `steady`, `storm SECONDS`,
+/// `down`; one JSON line a second and one at the end go to `out`.
+class swarm {
+ public:
+  swarm(swarm_plan plan, const population& people, std::ostream& out);
+  ~swarm();
+  swarm(const swarm&) = delete;
+  swarm& operator=(const swarm&) = delete;
+  int run();
+
+ private:
+  struct timer {
+    clock::time_point when;
+    std::uint32_t user;
+    bool is_storm;
+    bool operator<(const timer& other) const { return when > other.when; }  // earliest first
+  };
+
+  // The loop (swarm.cpp).
+  void take_seats();
+  void wait_and_serve();
+  void on_event(swarm_user& of, std::uint32_t events);
+  void on_command(std::string_view line);
+  void read_commands();
+  void enter(phase next);
+  void ramp_up();
+  void ramp_down();
+  void serve_timers();
+  void sweep();
+  [[nodiscard]] int wait_milliseconds() const;
+  [[nodiscard]] bool is_finished() const;
+
+  // Acting (swarm.cpp).
+  void connect(swarm_user& of);
+  void on_connected(swarm_user& of);
+  void act(swarm_user& of, clock::time_point due);
+  operation choose(const swarm_user& of);
+  void send(swarm_user& of, operation what);
+  std::string request_of(const swarm_user& of, operation what) const;
+  void flush(swarm_user& of);
+  void watch(swarm_user& of, std::uint32_t events, bool is_new);
+  void schedule(swarm_user& of);
+
+  // Answers (swarm_answers.cpp).
+  void on_readable(swarm_user& of);
+  void on_answer(swarm_user& of, const http_answer& answer);
+  std::string_view judge(swarm_user& of, const http_answer& answer);
+  void adopt(swarm_user& of, new_tokens& tokens);
+  void record(swarm_user& of);
+  void fail(swarm_user& of, std::string_view reason);
+  void drop(swarm_user& of);
+  void become_free(swarm_user& of);
+
+  // Reports (swarm_report.cpp).
+  void report_second();
+  void write_ledger() const;
+  void finish_phase();
+
+  phase_tally& now_tally() { return tally_.by_phase[static_cast<std::size_t>(phase_)]; }
+
+  swarm_plan plan_;
+  const population& people_;
+  std::ostream& out_;
+  tls_client tls_;
+  sockaddr_in source_{};
+  sockaddr_in target_{};
+  int epoll_;
+  std::unique_ptr<swarm_user[]> users_;
+  std::priority_queue<timer> timers_;
+  std::vector<char> buffer_;
+  std::string commands_;
+  answer_check check_;
+  tally tally_;
+  std::mt19937_64 random_;
+  phase phase_ = phase::ramp;
+  clock::time_point now_;
+  clock::time_point phase_began_;
+  std::chrono::microseconds phase_cpu_{0};
+  clock::time_point next_second_;
+  double sign_in_budget_ = 0;
+  std::uint32_t started_ = 0;  ///< users that have begun to connect
+  std::size_t handshaking_ = 0;
+  std::uint32_t connected_ = 0;
+  std::uint32_t closed_ = 0;        ///< while ramping down
+  std::vector<std::string> ended_;  ///< ledger lines of sessions that were signed out
+  bool is_input_open_ = true;
+};
+
+}  // namespace pam::load

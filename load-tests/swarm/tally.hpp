@@ -1,0 +1,56 @@
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "load-tests/swarm/histogram.hpp"
+
+namespace pam::load {
+
+enum class operation : std::uint8_t { connect, read, list, refresh, sign_out, refused, sign_in };
+inline constexpr std::size_t operations = 7;
+[[nodiscard]] std::string_view to_string(operation of);
+
+enum class phase : std::uint8_t { ramp, steady, storm, down };
+inline constexpr std::size_t phases = 4;
+[[nodiscard]] std::string_view to_string(phase of);
+
+/// What one phase brought.
+struct phase_tally {
+  struct row {
+    histogram latency;  ///< of right answers, from the intended start
+    std::uint64_t failed = 0;
+  };
+  std::array<row, operations> rows;
+  std::chrono::microseconds wall{0};
+  std::chrono::microseconds cpu{0};       ///< of this process
+  std::uint64_t begun = 0;                ///< actions whose user was free when they were due
+  std::uint64_t late = 0;                 ///< of these, begun more than the tolerance after that
+  std::chrono::microseconds lateness{0};  ///< sum over all of them
+  std::chrono::microseconds worst_lateness{0};
+};
+
+/// Everything a process counts; written as one JSON line at the end.
+class tally {
+ public:
+  std::array<phase_tally, phases> by_phase;
+  std::map<std::string, std::uint64_t, std::less<>> failures;  ///< by reason
+  std::uint64_t lost_idle = 0;  ///< connections the server ended between requests
+  std::uint64_t answered = 0;   ///< right answers, all phases
+  std::uint64_t failed = 0;
+  std::string last_failure;
+
+  void fail(phase during, operation of, std::string_view reason);
+  [[nodiscard]] std::string to_json() const;
+};
+
+/// User and system time of this process.
+[[nodiscard]] std::chrono::microseconds cpu_time();
+[[nodiscard]] std::uint64_t resident_bytes();
+
+}  // namespace pam::load

@@ -1,0 +1,127 @@
+#include "load-tests/swarm/tls_link.hpp"
+
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <stdexcept>
+
+namespace pam::load {
+
+tls_client::tls_client(const std::string& certificate_file) : context_(SSL_CTX_new(TLS_client_method())) {
+  if (context_ == nullptr) throw std::runtime_error("OpenSSL gives no client context");
+  SSL_CTX_set_min_proto_version(context_, TLS1_2_VERSION);
+  SSL_CTX_set_mode(context_, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_read_ahead(context_, 1);
+  SSL_CTX_set_session_cache_mode(context_, SSL_SESS_CACHE_OFF);
+  if (SSL_CTX_load_verify_locations(context_, certificate_file.c_str(), nullptr) != 1) {
+    SSL_CTX_free(context_);
+    throw std::runtime_error("no PEM certificate in " + certificate_file);
+  }
+  // The server's own certificate may be the anchor, whoever issued it.
+  X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context_), X509_V_FLAG_PARTIAL_CHAIN);
+  SSL_CTX_set_verify(context_, SSL_VERIFY_PEER, nullptr);
+}
+
+tls_client::~tls_client() {
+  SSL_CTX_free(context_);
+}
+
+void tls_link::ssl_delete::operator()(ssl_st* of) const {
+  SSL_free(of);
+}
+
+tls_link::~tls_link() {
+  close();
+}
+
+bool tls_link::open(const tls_client& context, const sockaddr_in& source, const sockaddr_in& target) {
+  close();
+  descriptor_ = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (descriptor_ < 0) return false;
+  const int on = 1;
+  ::setsockopt(descriptor_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  // The port is chosen at connect(): 28,000 and more for each pair of source and target.
+  ::setsockopt(descriptor_, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+  const auto* from = reinterpret_cast<const sockaddr*>(&source);
+  const auto* to = reinterpret_cast<const sockaddr*>(&target);
+  const bool is_under_way = ::bind(descriptor_, from, sizeof(source)) == 0 &&
+                            (::connect(descriptor_, to, sizeof(target)) == 0 || errno == EINPROGRESS);
+  ssl_.reset(is_under_way ? SSL_new(context.native()) : nullptr);
+  if (!ssl_ || SSL_set_fd(ssl_.get(), descriptor_) != 1) {
+    close();
+    return false;
+  }
+  SSL_set_tlsext_host_name(ssl_.get(), "localhost");
+  SSL_set_connect_state(ssl_.get());
+  state_ = link_state::connecting;
+  return true;
+}
+
+tls_link::outcome tls_link::explain(int result) {
+  switch (SSL_get_error(ssl_.get(), result)) {
+    case SSL_ERROR_WANT_READ:
+      return outcome::want_read;
+    case SSL_ERROR_WANT_WRITE:
+      return outcome::want_write;
+    case SSL_ERROR_ZERO_RETURN:
+      return outcome::ended;
+    default:
+      ERR_clear_error();
+      return outcome::failed;
+  }
+}
+
+tls_link::outcome tls_link::advance() {
+  if (state_ == link_state::connecting) {
+    int failure = 0;
+    socklen_t size = sizeof(failure);
+    ::getsockopt(descriptor_, SOL_SOCKET, SO_ERROR, &failure, &size);
+    if (failure != 0) return outcome::failed;
+    state_ = link_state::handshaking;
+  }
+  ERR_clear_error();
+  const int result = SSL_do_handshake(ssl_.get());
+  if (result != 1) return explain(result);
+  state_ = link_state::ready;
+  return outcome::done;
+}
+
+tls_link::transfer tls_link::read(std::span<char> into) {
+  ERR_clear_error();
+  std::size_t got = 0;
+  const int result = SSL_read_ex(ssl_.get(), into.data(), into.size(), &got);
+  if (result != 1) return {explain(result), 0};
+  return {outcome::done, got};
+}
+
+tls_link::transfer tls_link::write(std::string_view from) {
+  ERR_clear_error();
+  std::size_t put = 0;
+  const int result = SSL_write_ex(ssl_.get(), from.data(), from.size(), &put);
+  if (result != 1) return {explain(result), 0};
+  return {outcome::done, put};
+}
+
+bool tls_link::has_pending() const {
+  return ssl_ && SSL_has_pending(ssl_.get()) == 1;
+}
+
+void tls_link::close() {
+  if (ssl_ && state_ == link_state::ready) {
+    ERR_clear_error();
+    SSL_shutdown(ssl_.get());
+    ERR_clear_error();
+  }
+  ssl_.reset();
+  if (descriptor_ >= 0) ::close(descriptor_);
+  descriptor_ = -1;
+  state_ = link_state::closed;
+}
+
+}  // namespace pam::load

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <netinet/in.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+struct ssl_st;
+struct ssl_ctx_st;
+
+namespace pam::load {
+
+/// The client's TLS context: 1.2 and 1.3, the server's certificate as the only trust anchor, buffers
+/// released while idle.
+class tls_client {
+ public:
+  /// Throws when the file is no PEM certificate.
+  explicit tls_client(const std::string& certificate_file);
+  ~tls_client();
+  tls_client(const tls_client&) = delete;
+  tls_client& operator=(const tls_client&) = delete;
+  [[nodiscard]] ssl_ctx_st* native() const { return context_; }
+
+ private:
+  ssl_ctx_st* context_;
+};
+
+enum class link_state : std::uint8_t { closed, connecting, handshaking, ready };
+
+/// One non-blocking TLS connection. Small while idle: the SSL object and 24 bytes.
+class tls_link {
+ public:
+  enum class outcome : std::uint8_t { done, want_read, want_write, ended, failed };
+  struct transfer {
+    outcome what = outcome::failed;
+    std::size_t bytes = 0;
+  };
+
+  tls_link() = default;
+  tls_link(const tls_link&) = delete;
+  tls_link& operator=(const tls_link&) = delete;
+  ~tls_link();
+
+  /// Begins to connect from `source` (any port of it, IP_BIND_ADDRESS_NO_PORT). False: no descriptor or
+  /// no route; the connection is closed then.
+  bool open(const tls_client& context, const sockaddr_in& source, const sockaddr_in& target);
+  /// Goes on with connecting and handshake: done once ready.
+  outcome advance();
+  transfer read(std::span<char> into);
+  transfer write(std::string_view from);
+  [[nodiscard]] bool has_pending() const;
+  void close();
+
+  [[nodiscard]] int descriptor() const { return descriptor_; }
+  [[nodiscard]] link_state state() const { return state_; }
+
+ private:
+  struct ssl_delete {
+    void operator()(ssl_st* of) const;
+  };
+  outcome explain(int result);
+
+  std::unique_ptr<ssl_st, ssl_delete> ssl_;
+  int descriptor_ = -1;
+  link_state state_ = link_state::closed;
+};
+
+}  // namespace pam::load

@@ -1,0 +1,19 @@
+# shellcheck shell=bash
+# Load tests by users (swarm), and by k6 and wrk. Sourced, never run.
+
+# dev_load PROFILE|check|k6|wrk [options]
+dev_load() {
+  local what="${1:?load needs a profile of load-tests/targets.toml (2k, 60k, 200k), or check, k6, wrk}"
+  shift
+  case "$what" in
+    check) load-tests/check_host "$@" ;;
+    k6) ensure_packages build run && build_preset release pam-auth && load-tests/k6/run "$@" ;;
+    wrk) ensure_packages build run wrk && build_preset release pam-auth && load-tests/wrk/run "$@" ;;
+    *)
+      ensure_packages build run load
+      build_preset release pam-auth swarm
+      ulimit -n "$(ulimit -Hn)"
+      exec node load-tests/runner/main.mjs "$what" "$@"
+      ;;
+  esac
+}
