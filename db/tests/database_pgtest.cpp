@@ -106,6 +106,18 @@ asio::awaitable<void> run_into(database& db, const statement& what, params value
   into.emplace(co_await db.execute(what, std::move(values), options));
 }
 
+TEST_P(database_pg, the_way_is_recognised) {
+  run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
+    database db{context, settings(), all_statements};
+    co_await start(db);
+
+    EXPECT_EQ(db.learned().mode, GetParam().learns);
+    EXPECT_GE(db.learned().server_version, 140000);
+    EXPECT_TRUE(db.learned().atomic_batches);
+    co_await db.close(async::within(5s));
+  });
+}
+
 TEST_P(database_pg, every_type_makes_the_round_trip) {
   run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
     database db{context, settings(), all_statements};
@@ -844,14 +856,6 @@ class database_mode_pg : public ::testing::Test {
   scratch_database scratch;
 };
 
-TEST_F(database_mode_pg, a_direct_connection_is_recognised) {
-  EXPECT_EQ(learn(false, pooler_mode::automatic), pooler_mode::direct);
-}
-
-TEST_F(database_mode_pg, an_old_pooler_is_recognised) {
-  EXPECT_EQ(learn(true, pooler_mode::automatic), pooler_mode::pgbouncer_safe);
-}
-
 TEST_F(database_mode_pg, a_pooler_that_is_configured_as_direct_gets_the_safe_mode) {
   EXPECT_EQ(learn(true, pooler_mode::direct), pooler_mode::pgbouncer_safe);
 }
@@ -891,16 +895,10 @@ TEST_F(database_mode_pg, a_host_name_is_resolved) {
   });
 }
 
-// Runs where the server speaks TLS on TCP (PAM_TEST_PG_TCP=1, ssl = on).
 TEST_F(database_mode_pg, answers_over_tls_arrive_whole_whatever_their_length) {
   static constexpr statement fill{"SELECT repeat('x', $1)", types(pg_type::int4), {}};
   static constexpr std::array<const statement*, 1> only{&fill};
-  if (scratch.value("SHOW ssl") != "on" || scratch.value("SHOW listen_addresses").empty()) {
-    GTEST_SKIP() << "the server has no TLS";
-  }
-  config settings = config_for(ways[0], scratch.name());
-  settings.hosts.front().host = "127.0.0.1";
-  settings.sslmode = "require";
+  config settings = config_for(direct_tls, scratch.name());
   settings.stall_limit = 1s;
   settings.stall_grace = 0ms;
   run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {

@@ -4,11 +4,13 @@
 #include <cstdlib>
 #include <exception>
 #include <fstream>
+#include <memory>
 #include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 #include <boost/asio/awaitable.hpp>
@@ -56,15 +58,86 @@ inline admin_connection connect_admin(const std::string& database) {
   return std::move(*opened);
 }
 
-/// A database of its own for one test, with a connection that stays open.
+/// The databases that tests have done with, emptied and lent out again: making one costs more than most
+/// tests do.
+class scratch_pool {
+ public:
+  static scratch_pool& of_this_program() {
+    static scratch_pool all;
+    return all;
+  }
+  std::unique_ptr<tests::test_database> borrow() {
+    if (idle_.empty()) return std::make_unique<tests::test_database>();
+    auto one = std::move(idle_.back());
+    idle_.pop_back();
+    return one;
+  }
+  /// Nothing of the last test may be left: no connection, no setting, no table.
+  void give_back(std::unique_ptr<tests::test_database> one) {
+    const std::string& name = one->name();
+    // A pooler that never heard of the database says so; the others drop every connection to it at once.
+    for (admin_connection& console : consoles_) {
+      if (console.run("KILL " + name).has_value()) must(console.run("RESUME " + name));
+    }
+    must(root_.run("ALTER DATABASE " + name + " ALLOW_CONNECTIONS true"));
+    must(root_.run("ALTER DATABASE " + name + " RESET ALL"));
+    must(root_.run("ALTER ROLE CURRENT_USER IN DATABASE " + name + " RESET ALL"));
+    must(
+        root_.run("DO $$ BEGIN LOOP"
+                  " PERFORM pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '" +
+                  name +
+                  "';"
+                  " EXIT WHEN NOT FOUND;"
+                  " PERFORM pg_sleep(0.001), pg_stat_clear_snapshot();"
+                  " END LOOP; END $$"));
+    must(one->open().run("DROP SCHEMA public CASCADE; CREATE SCHEMA public"));
+    idle_.push_back(std::move(one));
+  }
+
+ private:
+  static void must(const result<void>& done) {
+    if (done.has_error()) throw std::runtime_error(done.error().detail);
+  }
+  static std::vector<admin_connection> connect_consoles() {
+    std::vector<admin_connection> all;
+    for (const char* port : {"PAM_TEST_PGBOUNCER_PORT", "PAM_TEST_PGBOUNCER_SESSION_PORT",
+                             "PAM_TEST_PGBOUNCER_NEW_PORT", "PAM_TEST_PGBOUNCER_NEW_SESSION_PORT"}) {
+      admin_settings settings;
+      settings.host = service("PAM_TEST_PG_SOCKET_DIR");
+      settings.port = port_of(port);
+      settings.database = "pgbouncer";
+      settings.user = service("PAM_TEST_PG_SUPERUSER");
+      all.push_back(tests::connect(settings));
+    }
+    return all;
+  }
+
+  std::vector<std::unique_ptr<tests::test_database>> idle_;
+  admin_connection root_ = connect_admin("postgres");
+  std::vector<admin_connection> consoles_ = connect_consoles();
+};
+
+/// A database of its own for one test, empty, with a connection that stays open.
 class scratch_database {
  public:
-  [[nodiscard]] const std::string& name() const { return base_.name(); }
+  scratch_database() = default;
+  scratch_database(const scratch_database&) = delete;
+  scratch_database& operator=(const scratch_database&) = delete;
+  ~scratch_database() {
+    admin_.reset();
+    try {
+      scratch_pool::of_this_program().give_back(std::move(base_));
+    } catch (const std::exception& failure) {
+      ADD_FAILURE() << "the database cannot be emptied: " << failure.what();
+    }
+  }
+
+  [[nodiscard]] const std::string& name() const { return base_->name(); }
   void run(const std::string& script) {
-    if (auto done = admin_.run(script); done.has_error()) throw std::runtime_error(done.error().detail);
+    if (auto done = admin_->run(script); done.has_error()) throw std::runtime_error(done.error().detail);
   }
   std::string value(const std::string& sql) {
-    auto got = admin_.query(sql);
+    auto got = admin_->query(sql);
     if (got.has_error()) throw std::runtime_error(got.error().detail);
     return got->values.at(0).at(0).value_or("");
   }
@@ -75,28 +148,47 @@ class scratch_database {
   }
 
  private:
-  tests::test_database base_;
-  admin_connection admin_ = connect_admin(base_.name());
+  std::unique_ptr<tests::test_database> base_ = scratch_pool::of_this_program().borrow();
+  std::optional<admin_connection> admin_{connect_admin(base_->name())};
 };
 
-/// The three ways a pipeline works; every test of behaviour runs in all of them.
+/// One way to reach the server and to use the connection.
 struct way {
   const char* name;
   bool through_pooler;
-  pooler_mode mode;
+  pooler_mode mode;            ///< what the configuration says
+  const char* port = nullptr;  ///< the PAM_TEST_... variable; else of the older pooler, or of PostgreSQL
+  bool is_verified = false;    ///< by TCP and TLS, with sslmode verify-full
+  pooler_mode learns = mode;   ///< what it comes to
 };
+inline constexpr way direct_tls{"direct_tls",       false, pooler_mode::automatic,
+                                "PAM_TEST_PG_PORT", true,  pooler_mode::direct};
+/// Every test of behaviour runs in all of them.
 inline constexpr way ways[] = {
     {"direct_named", false, pooler_mode::direct},
     {"direct_unnamed", false, pooler_mode::pgbouncer_safe},
-    {"pgbouncer_safe", true, pooler_mode::automatic},
+    direct_tls,
+    {"pgbouncer_safe", true, pooler_mode::automatic, "PAM_TEST_PGBOUNCER_PORT", false,
+     pooler_mode::pgbouncer_safe},
+    {"pgbouncer_safe_session", true, pooler_mode::automatic, "PAM_TEST_PGBOUNCER_SESSION_PORT", false,
+     pooler_mode::pgbouncer_safe},
+    {"pgbouncer_named", true, pooler_mode::automatic, "PAM_TEST_PGBOUNCER_NEW_PORT", false,
+     pooler_mode::pgbouncer_named},
+    {"pgbouncer_named_session", true, pooler_mode::automatic, "PAM_TEST_PGBOUNCER_NEW_SESSION_PORT", false,
+     pooler_mode::pgbouncer_named},
 };
 
 inline config config_for(const way& how, const std::string& database) {
   config settings;
   endpoint where;
-  where.host = service("PAM_TEST_PG_SOCKET_DIR");
-  where.port = port_of(how.through_pooler ? "PAM_TEST_PGBOUNCER_PORT" : "PAM_TEST_PG_PORT");
+  where.host = how.is_verified ? "localhost" : service("PAM_TEST_PG_SOCKET_DIR");
+  const char* const usual = how.through_pooler ? "PAM_TEST_PGBOUNCER_PORT" : "PAM_TEST_PG_PORT";
+  where.port = port_of(how.port != nullptr ? how.port : usual);
   settings.hosts = {where};
+  if (how.is_verified) {
+    settings.sslmode = "verify-full";
+    settings.sslrootcert = service("PAM_TEST_PG_CA");
+  }
   settings.database = database;
   settings.user = service("PAM_TEST_PG_SUPERUSER");
   settings.mode = how.mode;

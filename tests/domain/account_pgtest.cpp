@@ -33,8 +33,7 @@ class account_test : public pam::tests::domain_test {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(routes, account_test,
-                         testing::Values(pam::tests::route::direct, pam::tests::route::pooled),
+INSTANTIATE_TEST_SUITE_P(routes, account_test, testing::ValuesIn(pam::tests::every_route),
                          [](const auto& row) { return to_string(row.param); });
 
 TEST_P(account_test, sign_up_writes_claim_account_identity_and_session_together) {
@@ -55,8 +54,7 @@ TEST_P(account_test, one_of_many_concurrent_sign_ups_of_an_address_wins_and_the_
     int taken = 0;
     std::size_t pending = 16;
     boost::asio::steady_timer done{context_, boost::asio::steady_timer::time_point::max()};
-    const std::string email =
-        "race@example.com" + std::string{GetParam() == pam::tests::route::direct ? "" : "x"};
+    const std::string email = "race-" + to_string(GetParam()) + "@example.com";
     for (int i = 0; i < 16; ++i) {
       boost::asio::co_spawn(context_, sign_up(email), [&](std::exception_ptr, auto answer) {
         if (answer.has_value()) ++won;

@@ -10,8 +10,30 @@
 #include "server/crypto/random.hpp"
 
 namespace pam::tests {
+namespace {
+
+struct route_facts {
+  std::string name;
+  std::string port;
+  db::pooler_mode mode;
+};
+
+route_facts facts_of(route value) {
+  switch (value) {
+    case route::direct:
+      return {"direct", "PAM_TEST_PG_PORT", db::pooler_mode::direct};
+    case route::pooled:
+      return {"pooled", "PAM_TEST_PGBOUNCER_PORT", db::pooler_mode::pgbouncer_safe};
+    case route::pooled_named:
+      break;
+  }
+  return {"pooled_named", "PAM_TEST_PGBOUNCER_NEW_PORT", db::pooler_mode::pgbouncer_named};
+}
+
+}  // namespace
+
 std::string to_string(route value) {
-  return value == route::direct ? "direct" : "pooled";
+  return facts_of(value).name;
 }
 
 std::unique_ptr<test_database> domain_test::store_;
@@ -38,17 +60,18 @@ void domain_test::SetUp() {
   hashes_ = std::make_unique<crypto::hash_pool>(cheap);
   catalogue_ = auth::statement_catalogue();
   db::config settings;
-  const bool is_direct = GetParam() == route::direct;
-  const std::string port = service(is_direct ? "PAM_TEST_PG_PORT" : "PAM_TEST_PGBOUNCER_PORT");
-  settings.hosts.push_back({service("PAM_TEST_PG_SOCKET_DIR"), static_cast<std::uint16_t>(std::stoi(port))});
+  const route_facts way = facts_of(GetParam());
+  const auto port = static_cast<std::uint16_t>(std::stoi(service(way.port)));
+  settings.hosts.push_back({service("PAM_TEST_PG_SOCKET_DIR"), port});
   settings.database = store_->name();
-  settings.mode = is_direct ? db::pooler_mode::direct : db::pooler_mode::pgbouncer_safe;
+  settings.mode = way.mode;
   settings.pipelines = 2;
   database_ = std::make_unique<db::database>(context_, settings, catalogue_);
   make_services();
   run([this]() -> boost::asio::awaitable<void> {
     auto started = co_await database_->start(soon());
     EXPECT_TRUE(started.has_value()) << (started.has_error() ? started.error().detail : "");
+    EXPECT_EQ(database_->learned().mode, facts_of(GetParam()).mode);
   });
 }
 

@@ -20,8 +20,10 @@
 
 namespace pam::tests {
 
-/// How the database is reached.
-enum class route { direct, pooled };
+/// How the database is reached: without a pooler, through Debian 12's PgBouncer (unnamed statements, one
+/// batch in flight), through one of 1.24 or later (named ones, several batches).
+enum class route { direct, pooled, pooled_named };
+inline constexpr route every_route[] = {route::direct, route::pooled, route::pooled_named};
 std::string to_string(route value);
 
 /// One migrated database for the whole suite of a route, and a domain on top of it.

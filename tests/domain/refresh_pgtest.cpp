@@ -42,8 +42,7 @@ class refresh_test : public pam::tests::domain_test {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(routes, refresh_test,
-                         testing::Values(pam::tests::route::direct, pam::tests::route::pooled),
+INSTANTIATE_TEST_SUITE_P(routes, refresh_test, testing::ValuesIn(pam::tests::every_route),
                          [](const auto& row) { return to_string(row.param); });
 
 TEST_P(refresh_test, rotates_and_returns_the_account) {
