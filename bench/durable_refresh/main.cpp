@@ -110,6 +110,7 @@ class services {
   services(std::string script, plan& how) : script_(std::move(script)) {
     directory_ = std::filesystem::temp_directory_path() / fmt::format("pam_durable_refresh_{}", ::getpid());
     std::filesystem::create_directories(directory_);
+    ::setenv("PAM_TEST_PG_FSYNC", "on", 1);
     run("start");
     std::ifstream env{directory_ / "env"};
     for (std::string line; std::getline(env, line);) {

@@ -19,6 +19,8 @@
 #   PAM_TEST_PG_BIN                      PostgreSQL's programs
 # Every PgBouncer listens in the directory of sockets and on 127.0.0.1.
 #
+# PAM_TEST_PG_FSYNC=on makes commits durable: benches need it, tests only wait for it.
+#
 # They refuse to run as root and are started as the user postgres then. When that user cannot enter DIR,
 # or a socket's path would be too long, the files go to a new folder under /tmp.
 set -euo pipefail
@@ -114,7 +116,7 @@ ssl = on
 max_connections = 200
 shared_buffers = 32MB
 huge_pages = off
-fsync = off
+fsync = ${PAM_TEST_PG_FSYNC:-off}
 synchronous_commit = on
 full_page_writes = on
 max_wal_size = 256MB
