@@ -38,6 +38,9 @@ void add_plan(CLI::App& to, pam::load::swarm_plan& plan, double& think, std::int
   to.add_option("--think", think, "mean seconds between a user's actions")->check(CLI::PositiveNumber);
   to.add_option("--access-lifetime", lifetime, "seconds, as tokens.access_lifetime");
   to.add_option("--handshakes", plan.handshakes, "in flight while ramping")->check(CLI::PositiveNumber);
+  to.add_option("--read", plan.read_share, "share of actions that read the user");
+  to.add_option("--list", plan.list_share, "share that lists sessions");
+  to.add_option("--refresh", plan.refresh_share, "share that refreshes; the rest signs out and in");
   to.add_option("--sign-ins", plan.sign_ins_per_second, "at most this many a second");
 }
 

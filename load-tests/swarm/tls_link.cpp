@@ -118,6 +118,10 @@ void tls_link::close() {
     SSL_shutdown(ssl_.get());
     ERR_clear_error();
   }
+  abort();
+}
+
+void tls_link::abort() {
   ssl_.reset();
   if (descriptor_ >= 0) ::close(descriptor_);
   descriptor_ = -1;

@@ -54,6 +54,8 @@ class tls_link {
   transfer write(std::string_view from);
   [[nodiscard]] bool has_pending() const;
   void close();
+  /// Closes without a word to the peer.
+  void abort();
 
   [[nodiscard]] int descriptor() const { return descriptor_; }
   [[nodiscard]] link_state state() const { return state_; }

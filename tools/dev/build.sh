@@ -59,17 +59,40 @@ dev_tidy() {
   printf '%s\0' "${files[@]}" | xargs -0 -n 1 -P "$(job_count)" clang-tidy-19 -p build/dev --quiet
 }
 
+# Benches that are scripts, since they drive servers: bench/NAME/main.mjs, with helpers to build.
+bench_scripts() {
+  local script
+  for script in bench/*/main.mjs; do basename "$(dirname "$script")"; done
+}
+
+# dev_bench_script NAME [OPTION...]
+dev_bench_script() {
+  local name="$1"
+  shift
+  ensure_packages bench load
+  build_preset release pam-auth swarm net_client net_parts
+  mkdir -p build/bench
+  say "$name"
+  ulimit -n "$(ulimit -Hn)"
+  node "bench/$name/main.mjs" --json "build/bench/$name.json" "$@"
+  say "wrote build/bench/$name.json"
+}
+
 # dev_bench [NAME]   every bench, or one: `./dev bench durable-refresh` runs bench_durable_refresh.
 # Each prints its table and writes build/bench/NAME.json: [{name, ours, reference, ratio, target, met}].
 dev_bench() {
   build_preset release pam-auth
-  local names wanted
+  local names wanted=''
   mapfile -t names < <(bench_targets)
+  if [ $# -gt 0 ] && [ -e "bench/$1/main.mjs" ]; then
+    dev_bench_script "$@"
+    return
+  fi
   if [ $# -gt 0 ]; then
     wanted="${1//-/_}"
     wanted="bench_${wanted#bench_}"
     shift
-    [[ " ${names[*]} " == *" $wanted "* ]] || die "no bench '${wanted#bench_}'; there are: ${names[*]#bench_}"
+    [[ " ${names[*]} " == *" $wanted "* ]] || die "no bench '${wanted#bench_}'; there are: ${names[*]#bench_} $(bench_scripts | xargs)"
     names=("$wanted")
   fi
   [ "${#names[@]}" -gt 0 ] || die "there are no benches"
@@ -82,4 +105,6 @@ dev_bench() {
     "build/release/bin/$name" --json "$report" "$@"
     say "wrote $report"
   done
+  [ "$wanted" = '' ] || return 0
+  while IFS= read -r name; do dev_bench_script "$name"; done < <(bench_scripts)
 }

@@ -96,7 +96,7 @@ format_checks() {
   done < <(shell_scripts)
   while IFS= read -r script; do
     check "$script is valid JavaScript" node --check "$script"
-  done < <(find tests load-tests -name node_modules -prune -o -name '*.mjs' -print | sort)
+  done < <(find tests load-tests bench -name node_modules -prune -o -name '*.mjs' -print | sort)
   check "links in the documents lead somewhere" links_resolve
   check "the adding up of results is right" tools/dev/results_test
   echo "1..$number"
