@@ -20,11 +20,14 @@ enum class pooler_mode : std::uint8_t {
 struct endpoint {
   std::string host = "localhost";
   std::uint16_t port = 5432;
+  std::string database{};  ///< empty: the database everybody uses; else its alias in this pooler
 };
 
 /// Settings of one shard's database object.
 struct config {
   std::vector<endpoint> hosts;  ///< tried in order, one `PGconn` each
+  /// Standbys that may answer reads, each by itself: one pipeline, or a pooler's alias of its own.
+  std::vector<endpoint> replicas;
   std::string database = "auth_rw";
   std::string user = "pam_app";
   std::string password;  ///< empty: peer, trust or passfile
@@ -49,6 +52,7 @@ struct config {
   /// on a direct connection what runs is cancelled. The role's statement_timeout.
   std::chrono::milliseconds stall_grace{2000};
   std::chrono::milliseconds probe_interval{100};  ///< between connection attempts while the database is down
+  std::chrono::milliseconds replica_probe_interval{50};  ///< between looks at how far the replicas are
 };
 
 }  // namespace pam::db

@@ -6,6 +6,8 @@
 
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
 
@@ -39,9 +41,11 @@ error failure_of(errc code, outcome what, std::string_view detail) {
 
 // ---- the facade's inside ----
 
-database::impl::impl(asio::io_context& context, config settings, std::span<const statement* const> catalogue)
+database::impl::impl(asio::io_context& context, config settings, std::span<const statement* const> catalogue,
+                     role whom)
     : context_(context),
       settings_(std::move(settings)),
+      role_(whom),
       catalogue_(catalogue),
       core_(limits_of(settings_), std::random_device{}()),
       links_(2 * settings_.pipelines),
@@ -50,6 +54,46 @@ database::impl::impl(asio::io_context& context, config settings, std::span<const
       timer_(context) {}
 
 database::impl::~impl() = default;
+
+std::shared_ptr<database::impl> database::impl::make(asio::io_context& context, config settings,
+                                                     std::span<const statement* const> catalogue, role whom) {
+  auto made = std::make_shared<impl>(context, std::move(settings), catalogue, whom);
+  // The pool's opener must not keep the facade alive: the facade owns the pool.
+  auto open = [inside = made.get()](async::deadline until) { return inside->open_lease(until); };
+  made->leases_ = std::make_shared<detail::lease_pool>(
+      context, made->settings_.leases, made->settings_.lease_queue_limit, std::move(open), made->cancels_);
+  for (const endpoint& where : made->settings_.replicas) {
+    config its = made->settings_;
+    its.hosts = {where};
+    its.replicas.clear();
+    its.pipelines = 1;
+    // A replica that is away is missed by nobody.
+    its.probe_interval = 5 * its.probe_interval;
+    made->replicas_.push_back(make(context, std::move(its), catalogue, role::replica));
+  }
+  if (!made->replicas_.empty()) made->freshness_.emplace(detail::gate_limits{}, made->replicas_.size());
+  return made;
+}
+
+void database::impl::begin() {
+  if (std::exchange(is_started_, true)) return;
+  spawn_maintenance();
+  for (std::size_t i = 0; i < replicas_.size(); ++i) {
+    replicas_[i]->begin();
+    asio::co_spawn(context_, probe_replica(shared_from_this(), i), asio::detached);
+  }
+  if (freshness_) asio::co_spawn(context_, probe_primary(shared_from_this()), asio::detached);
+}
+
+asio::awaitable<result<rows>> database::impl::run(const statement& what, params values,
+                                                  call_options options) {
+  const auto initiate = [](handler reply, std::shared_ptr<impl> self, const statement* which, params given,
+                           call_options how) {
+    self->submit(std::move(reply), *which, std::move(given), how);
+  };
+  return asio::async_initiate<const asio::use_awaitable_t<>, void(result<rows>)>(
+      initiate, asio::use_awaitable, shared_from_this(), &what, std::move(values), options);
+}
 
 void database::impl::refuse(handler reply, errc code, std::string_view detail) {
   const auto executor = asio::get_associated_executor(reply, context_.get_executor());
@@ -211,29 +255,29 @@ void database::impl::on_timer() {
 // ---- the facade ----
 
 database::database(asio::io_context& context, config settings, std::span<const statement* const> catalogue)
-    : impl_(std::make_shared<impl>(context, std::move(settings), catalogue)) {
-  // The pool's opener must not keep the facade alive: the facade owns the pool.
-  auto open = [inside = impl_.get()](async::deadline until) { return inside->open_lease(until); };
-  impl_->leases_ = std::make_shared<detail::lease_pool>(
-      context, impl_->settings_.leases, impl_->settings_.lease_queue_limit, std::move(open), impl_->cancels_);
-}
+    : impl_(impl::make(context, std::move(settings), catalogue, impl::role::primary)) {}
 
 database::~database() {
-  // Without close(): nobody is answered any more, but nothing may call back into a dead object either.
-  impl_->is_closing_ = true;
-  impl_->gate_.begin_close();
-  impl_->connecting_.stop_all();
-  for (const auto& one : impl_->links_) {
+  impl_->drop();
+}
+
+// Without close(): nobody is answered any more, but nothing may call back into a dead object either.
+void database::impl::drop() {
+  for (const auto& one : replicas_) one->drop();
+  is_closing_ = true;
+  gate_.begin_close();
+  connecting_.stop_all();
+  for (const auto& one : links_) {
     if (one.connection) one.connection->close();
   }
-  impl_->timer_.cancel();
-  impl_->cancels_->join();  // its threads post to the context
-  impl_->notify();
+  timer_.cancel();
+  cancels_->join();  // its threads post to the context
+  notify();
 }
 
 asio::awaitable<result<void>> database::start(async::deadline deadline) {
   const auto self = impl_;
-  if (!std::exchange(self->is_started_, true)) self->spawn_maintenance();
+  self->begin();
   while (!is_ready() && !self->is_closing_ && !async::has_passed(deadline)) {
     co_await self->wait_change(deadline);
   }
@@ -244,35 +288,42 @@ asio::awaitable<result<void>> database::start(async::deadline deadline) {
 }
 
 asio::awaitable<result<rows>> database::execute(const statement& what, params values, call_options options) {
-  const auto initiate = [](impl::handler reply, std::shared_ptr<impl> self, const statement* which,
-                           params given, call_options how) {
-    self->submit(std::move(reply), *which, std::move(given), how);
-  };
-  return asio::async_initiate<const asio::use_awaitable_t<>, void(result<rows>)>(
-      initiate, asio::use_awaitable, impl_, &what, std::move(values), options);
+  if (impl_->freshness_ && options.read == read_from::replica) {
+    return impl_->read_somewhere(impl_, &what, std::move(values), options);
+  }
+  if (impl_->freshness_ && options.account && what.opts.rank != lock_rank::none) {
+    return impl_->write_and_mark(impl_, &what, std::move(values), options);
+  }
+  return impl_->run(what, std::move(values), options);
 }
 
 asio::awaitable<void> database::close(async::deadline deadline) {
   const auto self = impl_;
-  self->is_closing_ = true;
-  self->gate_.begin_close();
-  self->connecting_.stop_all();
-  self->notify();
+  co_await self->close(deadline);
+}
+
+asio::awaitable<void> database::impl::close(async::deadline deadline) {
+  const auto self = shared_from_this();
+  is_closing_ = true;
+  gate_.begin_close();
+  connecting_.stop_all();
+  notify();
   // Statements under way, queued ones included, get their chance; nothing connects for them any more.
-  while (self->core_.is_progressing() && !async::has_passed(deadline)) co_await self->wait_change(deadline);
-  self->core_.shut_down();
-  for (std::size_t i = 0; i < self->links_.size(); ++i) {
-    const auto connection = self->links_[i].connection;
+  while (core_.is_progressing() && !async::has_passed(deadline)) co_await wait_change(deadline);
+  core_.shut_down();
+  for (std::size_t i = 0; i < links_.size(); ++i) {
+    const auto connection = links_[i].connection;
     if (!connection) continue;
-    if (self->core_.batches_in_flight(i) != 0) self->cancels_->send(connection->session());
+    if (core_.batches_in_flight(i) != 0) cancels_->send(connection->session());
     connection->lose(failure_of(errc::closed, outcome::unknown, "closing"));
   }
-  self->deliver();
-  self->timer_.cancel();
-  co_await self->leases_->close(deadline);
-  self->notify();
-  co_await self->gate_.close();
-  co_await self->cancels_->close();
+  deliver();
+  timer_.cancel();
+  co_await leases_->close(deadline);
+  notify();
+  for (const auto& one : replicas_) co_await one->close(deadline);
+  co_await gate_.close();
+  co_await cancels_->close();
 }
 
 bool database::is_ready() const {
@@ -301,6 +352,11 @@ statistics database::stats() const {
   all.connections_ready = impl_->ready_.get();
   all.leases_in_use = impl_->leases_->in_use_counter().get();
   all.lease_waiters = impl_->leases_->waiters_counter().get();
+  all.replica_reads = impl_->replica_reads_.get();
+  all.replica_fallbacks = impl_->replica_fallbacks_.get();
+  all.replica_waits = impl_->replica_waits_.get();
+  all.replica_ejections = impl_->replica_ejections_.get();
+  all.replicas_admitted = impl_->replicas_admitted_.get();
   return all;
 }
 

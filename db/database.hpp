@@ -2,12 +2,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/uuid/uuid.hpp>
 
 #include "async/deadline.hpp"
 #include "db/config.hpp"
@@ -15,17 +17,33 @@
 #include "db/result.hpp"
 #include "db/rows.hpp"
 #include "db/statement.hpp"
+#include "db/wal_position.hpp"
 
 namespace pam::db {
 
+/// Where a statement that only reads may run.
+enum class read_from : std::uint8_t {
+  primary,
+  /// A replica that is certain to show everything the call must see (replica_gate.hpp), else the primary.
+  /// Never for refreshes, bearer checks, passwords, revocation, uniqueness.
+  replica,
+};
+
 /// Options of one call.
 struct call_options {
-  async::deadline deadline;
+  async::deadline deadline{};
+  read_from read = read_from::primary;
+  /// Whose rows the statement is about: a write is remembered by it, a read on a replica judged.
+  std::optional<boost::uuids::uuid> account{};
+  /// What the primary said earlier on behalf of the same request: a replica must have got so far. Better
+  /// than `account`, which knows only of the writes of this object.
+  wal_position seen{};
 };
 
 struct tx_options {
-  async::deadline deadline;
+  async::deadline deadline{};
   bool is_read_only = false;
+  std::optional<boost::uuids::uuid> account{};  ///< remembered as written at the commit
 };
 
 /// What was learned about the server at connect time.
@@ -52,6 +70,11 @@ struct statistics {
   std::uint64_t connections_ready = 0;  ///< now
   std::uint64_t leases_in_use = 0;      ///< now
   std::uint64_t lease_waiters = 0;      ///< now
+  std::uint64_t replica_reads = 0;      ///< reads that a replica answered
+  std::uint64_t replica_fallbacks = 0;  ///< reads that might have been a replica's, answered by the primary
+  std::uint64_t replica_waits = 0;      ///< reads that waited for a replica, whoever answered in the end
+  std::uint64_t replica_ejections = 0;
+  std::uint64_t replicas_admitted = 0;  ///< now
 };
 
 class database;

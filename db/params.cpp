@@ -42,6 +42,15 @@ params::~params() {
   wipe(buffer_);
 }
 
+params params::copy() const {
+  params same;
+  same.buffer_.reserve(buffer_.size());
+  same.buffer_.append(buffer_);
+  same.slots_ = slots_;
+  same.count_ = count_;
+  return same;
+}
+
 void params::push(const void* data, std::size_t length, bool is_binary) {
   assert(count_ < max_parameters);
   const std::size_t needed = buffer_.size() + length + 1;

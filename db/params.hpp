@@ -32,6 +32,9 @@ class params {
   params& operator=(const params&) = delete;
   ~params();
 
+  /// The same values again, for a statement that may have to be asked in two places.
+  [[nodiscard]] params copy() const;
+
   params& add(const boost::uuids::uuid& value);
   params& add(std::span<const std::byte> value);  ///< bytea
   params& add(std::int16_t value);

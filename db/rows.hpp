@@ -22,6 +22,7 @@ class rows {
  public:
   rows() = default;
   explicit rows(pg_result* result) : result_(result) {}
+  rows(pg_result* result, std::uint64_t replayed) : result_(result), replayed_(replayed) {}
 
   [[nodiscard]] std::size_t size() const;
   [[nodiscard]] bool empty() const { return size() == 0; }
@@ -38,11 +39,16 @@ class rows {
   [[nodiscard]] bool boolean(std::size_t row, std::size_t column) const;
   [[nodiscard]] timestamp time(std::size_t row, std::size_t column) const;
 
+  /// What the standby that answered had replayed of the primary's log before it ran the statement; 0 from
+  /// a primary.
+  [[nodiscard]] std::uint64_t replayed() const { return replayed_; }
+
  private:
   struct clear {
     void operator()(pg_result* result) const noexcept;
   };
   std::unique_ptr<pg_result, clear> result_;
+  std::uint64_t replayed_ = 0;
 };
 
 }  // namespace pam::db

@@ -13,6 +13,8 @@ struct transaction::impl {
   async::deadline deadline;
   bool is_read_only = false;
   bool is_open = true;
+  std::optional<boost::uuids::uuid> account;
+  std::weak_ptr<database::impl> owner;
 
   // A server that refuses a write is not the primary any more, unless we asked it to refuse.
   void note(const error& failure) {
@@ -63,6 +65,8 @@ asio::awaitable<result<transaction>> database::begin(tx_options options) {
     state->connection = std::move(connection);
     state->deadline = options.deadline;
     state->is_read_only = options.is_read_only;
+    state->account = options.account;
+    state->owner = self;
     co_return transaction{std::move(state)};
   }
 }
@@ -92,6 +96,11 @@ asio::awaitable<result<void>> transaction::commit() {
   if (!impl_ || !impl_->is_open) co_return over();
   impl_->is_open = false;
   auto done = co_await impl_->connection->run_simple("COMMIT", impl_->deadline);
+  // Whatever the answer: it may be committed.
+  const auto owner = impl_->owner.lock();
+  if (owner && owner->freshness_ && impl_->account) {
+    owner->freshness_->note_write(*impl_->account, std::chrono::steady_clock::now());
+  }
   if (done.has_error()) co_return done.error();
   if (PQresultStatus(done->get()) == PGRES_FATAL_ERROR) {
     error failure = detail::error_of(done->get());

@@ -167,7 +167,7 @@ asio::awaitable<result<void>> database::impl::connect_channel_to(std::size_t cha
   bool must_be_safe = false;
   while (true) {
     auto opened =
-        co_await detail::connect_session(context_, connecting_, settings_, where, settings_.database, until);
+        co_await detail::connect_session(context_, connecting_, settings_, where, database_at(where), until);
     if (opened.has_error()) co_return opened.error();
     const std::shared_ptr<detail::pg_session> session = std::move(*opened);
     const auto facts = co_await detail::ask_server(*session, until);
@@ -176,7 +176,9 @@ asio::awaitable<result<void>> database::impl::connect_channel_to(std::size_t cha
       failure.outcome = outcome::not_sent;
       co_return failure;
     }
-    if (facts->is_read_only) co_return unavailable("the server is read-only: not the primary");
+    if (facts->is_read_only && role_ == role::primary) {
+      co_return unavailable("the server is read-only: not the primary");
+    }
 
     detail::pooler_facts pooler;
     const bool may_have_console =
@@ -202,6 +204,7 @@ asio::awaitable<result<void>> database::impl::connect_channel_to(std::size_t cha
     hooks.on_lost = [this, channel](const error& why) { on_lost(channel, why); };
     const auto connection =
         std::make_shared<detail::pipeline_connection>(session, core_, channel, mode, std::move(hooks));
+    if (role_ == role::replica) connection->ask_position();
     if (!co_await connection->prepare(catalogue_, until)) co_return unavailable("lost while preparing");
     if (is_closing_) co_return unavailable("closing");
 
@@ -227,8 +230,9 @@ asio::awaitable<result<std::shared_ptr<detail::pg_session>>> database::impl::ope
   for (std::size_t i = 0; i < settings_.hosts.size(); ++i) {
     const std::size_t index = (preferred_host_ + i) % settings_.hosts.size();
     const auto attempt_until = std::min(until, async::within(settings_.connect_timeout));
-    auto opened = co_await detail::connect_session(context_, connecting_, settings_, settings_.hosts[index],
-                                                   settings_.database, attempt_until);
+    const endpoint& where = settings_.hosts[index];
+    auto opened = co_await detail::connect_session(context_, connecting_, settings_, where,
+                                                   database_at(where), attempt_until);
     if (opened.has_error()) {
       last = opened.error();
       continue;

@@ -23,6 +23,7 @@
 #include "db/detail/pipeline_connection.hpp"
 #include "db/detail/pipeline_core.hpp"
 #include "db/detail/pooler_probe.hpp"
+#include "db/detail/replica_gate.hpp"
 
 namespace pam::db {
 
@@ -35,13 +36,36 @@ struct database::impl : std::enable_shared_from_this<database::impl> {
     std::optional<handler> reply;
   };
 
-  impl(boost::asio::io_context& context, config settings, std::span<const statement* const> catalogue);
+  /// Whom the pipelines lead to.
+  enum class role : std::uint8_t { primary, replica };
+
+  impl(boost::asio::io_context& context, config settings, std::span<const statement* const> catalogue,
+       role whom);
   ~impl();
+  static std::shared_ptr<impl> make(boost::asio::io_context& context, config settings,
+                                    std::span<const statement* const> catalogue, role whom);
+
+  void begin();
+  boost::asio::awaitable<void> close(async::deadline deadline);
+  void drop();
 
   // Calls
   void submit(handler reply, const statement& what, params values, call_options options);
   void cancelled(call& item, std::uint64_t number);
   void refuse(handler reply, errc code, std::string_view detail);
+  boost::asio::awaitable<result<rows>> run(const statement& what, params values, call_options options);
+
+  // Replicas (database_replicas.cpp)
+  boost::asio::awaitable<result<rows>> read_somewhere(std::shared_ptr<impl> self, const statement* what,
+                                                      params values, call_options options);
+  boost::asio::awaitable<result<rows>> write_and_mark(std::shared_ptr<impl> self, const statement* what,
+                                                      params values, call_options options);
+  boost::asio::awaitable<result<rows>> ask_replica(std::size_t which, const statement& what, params values,
+                                                   async::deadline deadline);
+  boost::asio::awaitable<void> probe_primary(std::shared_ptr<impl> self);
+  boost::asio::awaitable<void> probe_replica(std::shared_ptr<impl> self, std::size_t which);
+  boost::asio::awaitable<void> rest(async::deadline until);
+  void note_gate();
 
   // The turn of the event loop
   void schedule_flush();
@@ -59,6 +83,9 @@ struct database::impl : std::enable_shared_from_this<database::impl> {
   boost::asio::awaitable<result<void>> connect_channel(std::size_t channel);
   boost::asio::awaitable<result<void>> connect_channel_to(std::size_t channel, const endpoint& where);
   boost::asio::awaitable<result<std::shared_ptr<detail::pg_session>>> open_lease(async::deadline until);
+  [[nodiscard]] const std::string& database_at(const endpoint& where) const {
+    return where.database.empty() ? settings_.database : where.database;
+  }
   boost::asio::awaitable<void> wait_change(detail::time_point until);
   void notify();
   void replace(std::size_t channel);
@@ -68,6 +95,7 @@ struct database::impl : std::enable_shared_from_this<database::impl> {
 
   boost::asio::io_context& context_;
   const config settings_;
+  const role role_;
   const std::span<const statement* const> catalogue_;
 
   detail::pipeline_core core_;
@@ -107,6 +135,10 @@ struct database::impl : std::enable_shared_from_this<database::impl> {
   std::optional<error> last_failure_;
   capabilities learned_;
   detail::counter connects_, disconnects_, ready_;
+
+  std::vector<std::shared_ptr<impl>> replicas_;    ///< one pipeline each, in the order of the settings
+  std::optional<detail::replica_gate> freshness_;  ///< present when there are replicas
+  detail::counter replica_reads_, replica_fallbacks_, replica_waits_, replica_ejections_, replicas_admitted_;
 };
 
 }  // namespace pam::db

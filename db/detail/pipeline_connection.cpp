@@ -28,6 +28,15 @@ std::string text_of(const statement& what, std::uint32_t epoch) {
   return text;
 }
 
+// A snapshot of its own, taken before those of the statements behind it (READ COMMITTED): they see at least
+// what it says. 0 from a server that is no standby.
+constexpr statement replayed_position{
+    "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN"
+    " (pg_catalog.pg_last_wal_replay_lsn() OPERATOR(pg_catalog.-) '0/0'::pg_catalog.pg_lsn)::pg_catalog.int8"
+    " ELSE 0 END",
+    std::array<pg_type, 0>{},
+    {}};
+
 std::string name_of(const statement& what, std::uint32_t epoch) {
   std::string name{what.name.view()};
   if (epoch != 0) name.append("_").append(std::to_string(epoch));
@@ -59,6 +68,7 @@ asio::awaitable<bool> pipeline_connection::prepare(std::span<const statement* co
   for (const statement* what : catalogue) {
     if (!send_parse(*what, 0)) co_return false;
   }
+  if (asks_position_ && !send_parse(replayed_position, 0)) co_return false;
   if (!co_await session_->flush(until)) co_return false;
   for (int nulls = 0; !expected_.empty();) {
     pg_session::answer got = co_await session_->next(until);
@@ -106,6 +116,16 @@ bool pipeline_connection::send_entry(entry& item) {
                            bound.formats.data(), 1) == 1;
 }
 
+bool pipeline_connection::send_position_query() {
+  const auto known = names_.find(&replayed_position);
+  if (known != names_.end() && known->second.state == name_state::ready) {
+    return PQsendQueryPrepared(session_->get(), replayed_position.name.c_str(), 0, nullptr, nullptr, nullptr,
+                               1) == 1;
+  }
+  return PQsendQueryParams(session_->get(), replayed_position.sql.data(), 0, nullptr, nullptr, nullptr,
+                           nullptr, 1) == 1;
+}
+
 void pipeline_connection::send(std::span<entry* const> batch) {
   for (const auto& [what, epoch] : std::exchange(to_parse_, {})) {
     if (!send_parse(*what, epoch)) {
@@ -113,7 +133,11 @@ void pipeline_connection::send(std::span<entry* const> batch) {
       return;
     }
   }
-  expected_.emplace_back();
+  expected_.push_back({.awaits_position = asks_position_});
+  if (asks_position_ && !send_position_query()) {
+    fail(connection_error(session_->get(), errc::connection, outcome::unknown));
+    return;
+  }
   for (entry* item : batch) {
     if (!send_entry(*item)) {
       fail(connection_error(session_->get(), errc::connection, outcome::unknown));
@@ -223,7 +247,17 @@ bool pipeline_connection::take_of_parse(const expectation& what, const PGresult*
   }
 }
 
+// An error here ends the connection: without a position no answer of this batch is of use.
+bool pipeline_connection::take_position(pg_result_ptr result) {
+  if (PQresultStatus(result.get()) != PGRES_TUPLES_OK) return fail(error_of(result.get()));
+  const rows answer{result.release()};
+  position_ = static_cast<std::uint64_t>(answer.int8(0, 0));
+  expected_.front().awaits_position = false;
+  return true;
+}
+
 bool pipeline_connection::take_of_batch(pg_result_ptr result) {
+  if (expected_.front().awaits_position) return take_position(std::move(result));
   switch (PQresultStatus(result.get())) {
     case PGRES_TUPLES_OK:
     case PGRES_COMMAND_OK:
@@ -231,7 +265,8 @@ bool pipeline_connection::take_of_batch(pg_result_ptr result) {
       entry* const item = core_.answering(channel_);
       if (item == nullptr) return fail(broken("a result nobody asked for"));
       promote(*item);
-      if (!item->is_abandoned) static_cast<pipelined_entry*>(item)->answer = rows{result.release()};
+      if (!item->is_abandoned)
+        static_cast<pipelined_entry*>(item)->answer = rows{result.release(), position_};
       return core_.executed(channel_) || fail(broken("a result after an error"));
     }
     case PGRES_FATAL_ERROR:

@@ -36,6 +36,10 @@ class pipeline_connection : public std::enable_shared_from_this<pipeline_connect
   pipeline_connection(std::shared_ptr<pg_session> session, pipeline_core& core,
                       pipeline_core::channel channel, pooler_mode mode, hooks to);
 
+  /// Every batch begins by asking a standby how far it has replayed; the rows then say it. In the batch
+  /// itself, since a pooler may lead the next one to another server. Before `prepare`.
+  void ask_position() { asks_position_ = true; }
+
   /// Parses the whole catalogue, one Sync each, where the mode has names. A statement that the server
   /// refuses now (its table is missing yet) travels unnamed later.
   boost::asio::awaitable<bool> prepare(std::span<const statement* const> catalogue, async::deadline until);
@@ -64,10 +68,12 @@ class pipeline_connection : public std::enable_shared_from_this<pipeline_connect
   struct expectation {
     const statement* parsed = nullptr;
     std::uint32_t epoch = 0;
+    bool awaits_position = false;
   };
 
   [[nodiscard]] bool has_names() const { return mode_ != pooler_mode::pgbouncer_safe; }
   bool send_entry(entry& item);
+  bool send_position_query();
   bool send_parse(const statement& what, std::uint32_t epoch);
   void promote(const entry& item);
   void arm_read();
@@ -78,6 +84,7 @@ class pipeline_connection : public std::enable_shared_from_this<pipeline_connect
   bool take(pg_result_ptr result);
   bool take_of_parse(const expectation& what, const PGresult* result);
   bool take_of_batch(pg_result_ptr result);
+  bool take_position(pg_result_ptr result);
   bool take_failure(const PGresult* result);
   bool fail(const error& why);
 
@@ -89,6 +96,8 @@ class pipeline_connection : public std::enable_shared_from_this<pipeline_connect
   std::unordered_map<const statement*, prepared_name> names_;
   std::vector<std::pair<const statement*, std::uint32_t>> to_parse_;
   std::deque<expectation> expected_;
+  bool asks_position_ = false;
+  std::uint64_t position_ = 0;  ///< of the batch that is being answered
   bool is_started_ = false;
   bool is_writing_ = false;
   bool is_dead_ = false;

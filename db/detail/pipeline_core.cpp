@@ -38,7 +38,8 @@ bool is_stale_plan(std::string_view state) {
 
 /// The server is going away or is not the primary any more; the statement itself is not at fault.
 bool says_moved(const error& failure) {
-  constexpr std::array<std::string_view, 4> states{"25006", "57P01", "57P02", "57P03"};
+  // 55000: a standby has no position to write at (pg_current_wal_flush_lsn); nothing else of ours raises it.
+  constexpr std::array<std::string_view, 5> states{"25006", "55000", "57P01", "57P02", "57P03"};
   return std::find(states.begin(), states.end(), failure.sqlstate) != states.end();
 }
 

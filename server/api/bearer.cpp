@@ -56,7 +56,7 @@ std::optional<auth::bearer> verify_bearer(service& application, net::request_con
     refuse_token(application, request, codes::bad_jwt, "invalid JWT: it names no user session");
     return std::nullopt;
   }
-  return auth::bearer{{subject->account, subject->session}, subject->iat};
+  return auth::bearer{{subject->account, subject->session}, subject->iat, {}};
 }
 
 boost::asio::awaitable<std::optional<auth::bearer>> require_bearer(service& application,
@@ -67,7 +67,9 @@ boost::asio::awaitable<std::optional<auth::bearer>> require_bearer(service& appl
   if (checked.has_error()) {
     answer_error(application, request, checked.error(), origin::bearer);
     who.reset();
+    co_return who;
   }
+  who->seen = *checked;
   co_return who;
 }
 

@@ -150,7 +150,7 @@ boost::asio::awaitable<result<bool>> account_repository::create(new_account what
   values.add(std::span<const std::byte>{what.session.refresh_token});
   values.add(what.session.expires_at).add(what.session.absolute_expires_at).add_text(what.session.amr);
   add_place(values, what.session.place);
-  const db::call_options options{deadline};
+  const db::call_options options{.deadline = deadline, .account = what.id};
   auto rows = co_await database_.execute(create_statement, std::move(values), options);
   if (rows.has_error()) co_return from_database(rows.error());
   const bool is_owner = rows->int8(0, 0) > 0;
@@ -192,7 +192,7 @@ boost::asio::awaitable<result<std::optional<account_session>>> account_repositor
       .add(what.absolute_expires_at);
   values.add_text(what.amr);
   add_place(values, what.place);
-  const db::call_options options{deadline};
+  const db::call_options options{.deadline = deadline, .account = account};
   auto rows = co_await database_.execute(record_sign_in_statement, std::move(values), options);
   if (rows.has_error()) co_return from_database(rows.error());
   std::optional<account_session> found;
@@ -267,7 +267,7 @@ boost::asio::awaitable<result<std::optional<account>>> account_repository::updat
 boost::asio::awaitable<result<std::optional<account>>> account_repository::change_password(
     session_key keep, account_change what, std::string expected_hash, timestamp now,
     async::deadline deadline) {
-  const db::tx_options options{deadline};
+  const db::tx_options options{.deadline = deadline, .account = keep.account};
   auto begun = co_await database_.begin(options);
   if (begun.has_error()) co_return from_database(begun.error());
   db::transaction& change = *begun;

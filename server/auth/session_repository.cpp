@@ -112,7 +112,15 @@ constexpr char bearer_list[] =
     "a.deleted_at, a.tokens_valid_after";
 constexpr char bearer_from[] = " FROM accounts a LEFT JOIN sessions s ON s.account_id = $1 AND s.id = $2 ";
 
-constexpr auto find_bearer_sql = detail::sql("SELECT ", bearer_list, bearer_from, "WHERE a.id = $1");
+// How far the log was when the check had its snapshot, and on which timeline: a replica that answers later in
+// the same request must have got so far. A standby refuses the question, and a check on one would be none.
+constexpr char log_place[] =
+    ", (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::int8, "
+    "('x' || left(pg_walfile_name(pg_current_wal_flush_lsn()), 8))::bit(32)::int4";
+constexpr std::size_t log_place_at = 7;
+
+constexpr auto find_bearer_sql =
+    detail::sql("SELECT ", bearer_list, log_place, bearer_from, "WHERE a.id = $1");
 constexpr db::statement find_bearer_statement{
     find_bearer_sql.c_str(), db::types(pg_type::uuid, pg_type::uuid), {}};
 
@@ -173,7 +181,7 @@ boost::asio::awaitable<result<std::optional<account_session>>> session_repositor
   db::params values = key_params(key);
   values.add(std::span<const std::byte>{presented}).add(std::span<const std::byte>{successor});
   values.add(as_int4(generation)).add(idle_end).add(now);
-  const db::call_options options{deadline};
+  const db::call_options options{.deadline = deadline, .account = key.account};
   auto rows = co_await database_.execute(rotate_statement, std::move(values), options);
   if (rows.has_error()) co_return from_database(rows.error());
   co_return read_account_session(*rows);
@@ -220,7 +228,7 @@ boost::asio::awaitable<result<std::optional<account_session>>> session_repositor
   db::params values = key_params(key);
   values.add(std::span<const std::byte>{stored}).add(std::span<const std::byte>{successor});
   values.add(as_int4(generation)).add(idle_end).add(now);
-  const db::call_options options{deadline};
+  const db::call_options options{.deadline = deadline, .account = key.account};
   auto rows = co_await database_.execute(resync_statement, std::move(values), options);
   if (rows.has_error()) co_return from_database(rows.error());
   co_return read_account_session(*rows);
@@ -230,7 +238,7 @@ boost::asio::awaitable<result<bool>> session_repository::end(session_key key, re
                                                              timestamp now, async::deadline deadline) {
   db::params values = key_params(key);
   values.add(now).add(static_cast<std::int16_t>(why));
-  const db::call_options options{deadline};
+  const db::call_options options{.deadline = deadline, .account = key.account};
   auto rows = co_await database_.execute(end_statement, std::move(values), options);
   if (rows.has_error()) co_return from_database(rows.error());
   const bool has_ended = rows->affected() > 0;
@@ -250,18 +258,21 @@ db::params session_repository::end_others_params(const session_key& keep, revoke
 boost::asio::awaitable<result<std::int64_t>> session_repository::end_others(session_key keep,
                                                                             revoke_reason why, timestamp now,
                                                                             async::deadline deadline) {
-  const db::call_options options{deadline};
+  const db::call_options options{.deadline = deadline, .account = keep.account};
   auto rows = co_await database_.execute(end_others_statement(), end_others_params(keep, why, now), options);
   if (rows.has_error()) co_return from_database(rows.error());
   const std::int64_t count = rows->affected();
   co_return count;
 }
 
-boost::asio::awaitable<result<std::vector<session>>> session_repository::list(uuid account, timestamp now,
+boost::asio::awaitable<result<std::vector<session>>> session_repository::list(uuid account,
+                                                                              db::wal_position seen,
+                                                                              timestamp now,
                                                                               async::deadline deadline) {
   db::params values;
   values.add(account).add(detail::uuid_floor(now - longest_session)).add(now);
-  const db::call_options options{deadline};
+  const db::call_options options{
+      .deadline = deadline, .read = db::read_from::replica, .account = account, .seen = seen};
   auto rows = co_await database_.execute(list_statement, std::move(values), options);
   if (rows.has_error()) co_return from_database(rows.error());
   std::vector<session> found;
@@ -276,7 +287,11 @@ boost::asio::awaitable<result<std::optional<bearer_row>>> session_repository::fi
   auto rows = co_await database_.execute(find_bearer_statement, key_params(key), options);
   if (rows.has_error()) co_return from_database(rows.error());
   std::optional<bearer_row> found;
-  if (!rows->empty()) found = read_bearer(*rows, 0);
+  if (!rows->empty()) {
+    found = read_bearer(*rows, 0);
+    found->seen.lsn = static_cast<std::uint64_t>(rows->int8(0, log_place_at));
+    found->seen.timeline = static_cast<std::uint32_t>(rows->int4(0, log_place_at + 1));
+  }
   co_return found;
 }
 

@@ -41,6 +41,7 @@ struct bearer_row {
   std::optional<timestamp> banned_until;
   std::optional<timestamp> deleted_at;
   std::optional<timestamp> tokens_valid_after;
+  db::wal_position seen;  ///< the primary's log when the row was read; unknown from find_bearer_account
 };
 
 /// A bearer's account, and what decides whether he may see it.
@@ -81,9 +82,9 @@ class session_repository {
   /// Ends the account's sessions except `keep` (nil: none is kept). @return how many
   boost::asio::awaitable<result<std::int64_t>> end_others(session_key keep, revoke_reason why, timestamp now,
                                                           async::deadline deadline);
-  /// Live sessions, newest first, at most 100.
-  boost::asio::awaitable<result<std::vector<session>>> list(uuid account, timestamp now,
-                                                            async::deadline deadline);
+  /// Live sessions, newest first, at most 100. A replica may answer that has replayed `seen`.
+  boost::asio::awaitable<result<std::vector<session>>> list(uuid account, db::wal_position seen,
+                                                            timestamp now, async::deadline deadline);
 
   /// @return nullopt when the account does not exist
   boost::asio::awaitable<result<std::optional<bearer_row>>> find_bearer(session_key key,

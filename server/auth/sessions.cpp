@@ -164,11 +164,13 @@ boost::asio::awaitable<result<std::optional<grant>>> sessions::carry_out(verdict
   co_return failed(errc::internal);
 }
 
-boost::asio::awaitable<result<void>> sessions::check(bearer who, async::deadline deadline) {
+boost::asio::awaitable<result<db::wal_position>> sessions::check(bearer who, async::deadline deadline) {
   auto found = co_await repository_.find_bearer(who.key, deadline);
   if (found.has_error()) co_return found.error();
   if (!found->has_value()) co_return failed(errc::account_not_found);
-  co_return judge_bearer(**found, who.issued_at, clock_now());
+  auto judged = judge_bearer(**found, who.issued_at, clock_now());
+  if (judged.has_error()) co_return judged.error();
+  co_return (*found)->seen;
 }
 
 boost::asio::awaitable<result<account>> sessions::read(bearer who, async::deadline deadline) {
@@ -196,7 +198,7 @@ boost::asio::awaitable<result<void>> sessions::sign_out(bearer who, sign_out_sco
 }
 
 boost::asio::awaitable<result<std::vector<session>>> sessions::list(bearer who, async::deadline deadline) {
-  return repository_.list(who.key.account, clock_now(), deadline);
+  return repository_.list(who.key.account, who.seen, clock_now(), deadline);
 }
 
 boost::asio::awaitable<result<std::int32_t>> sessions::ensure_partitions(async::deadline deadline) {

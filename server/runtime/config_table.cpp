@@ -225,6 +225,12 @@ void add_pools(std::vector<option>& out, configuration& c) {
                            std::string_view meaning) {
     out.push_back({.key = key, .target = &target, .meaning = meaning, .low = low, .high = 5 * minute});
   };
+  out.push_back({.key = "database.replicas",
+                 .target = &d.replicas,
+                 .meaning =
+                     "Standbys that may answer reads, each by itself: like hosts, or \"alias@host:port\" "
+                     "for a pooler's alias of one",
+                 .high = 8});
   count("database.pipelines", d.pipelines, 1, 64, "Shared pipelined connections of one shard");
   count("database.leases", d.leases, 1, 64, "Exclusive connections of one shard, opened on demand");
   count("database.queue_limit", d.queue_limit, 1, 1'000'000, "Statements that wait for a pipeline");

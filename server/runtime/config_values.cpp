@@ -97,6 +97,12 @@ std::string format_size(std::uint64_t bytes) {
 }
 
 std::optional<db::endpoint> parse_endpoint(std::string_view text) {
+  std::string_view alias;
+  if (const std::size_t at = text.find('@'); at != std::string_view::npos && at < text.find('/')) {
+    alias = text.substr(0, at);
+    if (alias.empty()) return std::nullopt;
+    text = text.substr(at + 1);
+  }
   std::string_view host = text;
   std::optional<std::string_view> port;
   if (text.starts_with('[')) {
@@ -113,7 +119,7 @@ std::optional<db::endpoint> parse_endpoint(std::string_view text) {
     if (host.find(':') != std::string_view::npos) return std::nullopt;
   }
   if (!is_host(host)) return std::nullopt;
-  db::endpoint where{.host = std::string{host}, .port = 5432};
+  db::endpoint where{.host = std::string{host}, .port = 5432, .database = std::string{alias}};
   if (port) {
     const auto number = parse_port(*port);
     if (!number) return std::nullopt;
@@ -124,7 +130,8 @@ std::optional<db::endpoint> parse_endpoint(std::string_view text) {
 
 std::string format_endpoint(const db::endpoint& where) {
   const bool is_ipv6 = where.host.find(':') != std::string::npos;
-  return (is_ipv6 ? "[" + where.host + "]" : where.host) + ":" + std::to_string(where.port);
+  const std::string alias = where.database.empty() ? std::string{} : where.database + "@";
+  return alias + (is_ipv6 ? "[" + where.host + "]" : where.host) + ":" + std::to_string(where.port);
 }
 
 std::string quoted(std::string_view text) {

@@ -578,11 +578,12 @@ TEST(config_values, sizes_keep_their_value_through_text) {
 }
 
 TEST(config_values, endpoints_are_hosts_addresses_or_directories) {
-  for (const std::string text : {"db:6432", "[::1]:5432", "/run/postgresql:6432", "10.0.0.1:1"}) {
+  for (const std::string text : {"db:6432", "[::1]:5432", "/run/postgresql:6432", "10.0.0.1:1",
+                                 "auth_ro_1@db:6432", "auth_ro_1@/run/pg@x:6432"}) {
     EXPECT_EQ(format_endpoint(parse_endpoint(text).value_or(db::endpoint{})), text);
   }
-  for (const std::string_view text :
-       {"", ":5432", "db:", "db:x", "db:65536", "db:0", "[::1", "[]:1", "[::1]x", "::1", "a b", "a,b"}) {
+  for (const std::string_view text : {"", ":5432", "db:", "db:x", "db:65536", "db:0", "[::1", "[]:1",
+                                      "[::1]x", "::1", "a b", "a,b", "@db:1"}) {
     EXPECT_FALSE(parse_endpoint(text).has_value()) << text;
   }
 }

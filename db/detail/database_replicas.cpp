@@ -1,0 +1,136 @@
+// Reads on replicas: the probes that feed the gate, and the way of one read.
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "db/detail/database_impl.hpp"
+
+namespace pam::db {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr std::chrono::milliseconds probe_budget{500};
+/// A replica that has not answered by then is not worth waiting for: the primary will.
+constexpr std::chrono::milliseconds replica_budget{250};
+/// Between two questions to a replica that was not there yet.
+constexpr std::chrono::milliseconds retry_interval{4};
+
+// A standby refuses it (55000): what a silently demoted server says is never taken for the primary's word.
+constexpr statement flushed_position{
+    "SELECT (f OPERATOR(pg_catalog.-) '0/0'::pg_catalog.pg_lsn)::pg_catalog.int8,"
+    " ('x' || pg_catalog.left(pg_catalog.pg_walfile_name(f), 8))::pg_catalog.bit(32)::pg_catalog.int4"
+    " FROM pg_catalog.pg_current_wal_flush_lsn() AS f",
+    std::array<pg_type, 0>{},
+    {}};
+
+// The batch itself asks for the position.
+constexpr statement nothing{"SELECT", std::array<pg_type, 0>{}, {}};
+
+// A caller that left or had little time says nothing about the replica, nor does an error of its statement.
+bool speaks_of_replica(const error& failure, async::deadline asked) {
+  if (failure.code == errc::deadline) return async::has_passed(asked + replica_budget);
+  return failure.code == errc::connection || failure.code == errc::unavailable ||
+         failure.code == errc::protocol;
+}
+
+}  // namespace
+
+asio::awaitable<void> database::impl::rest(async::deadline until) {
+  while (!is_closing_ && !async::has_passed(until)) co_await wait_change(until);
+}
+
+void database::impl::note_gate() {
+  replica_ejections_.set(freshness_->ejections());
+  replicas_admitted_.set(freshness_->admitted());
+}
+
+asio::awaitable<void> database::impl::probe_primary([[maybe_unused]] std::shared_ptr<impl> self) {
+  const async::gate::pass inside = gate_.enter();
+  if (!inside) co_return;
+  while (!is_closing_) {
+    const auto asked = std::chrono::steady_clock::now();
+    call_options options;
+    options.deadline = asked + probe_budget;
+    const auto answer = co_await run(flushed_position, params{}, options);
+    if (answer.has_value()) {
+      wal_position flushed;
+      flushed.lsn = static_cast<std::uint64_t>(answer->int8(0, 0));
+      flushed.timeline = static_cast<std::uint32_t>(answer->int4(0, 1));
+      freshness_->note_primary(asked, flushed);
+    }
+    freshness_->tick(std::chrono::steady_clock::now());
+    note_gate();
+    notify();  // reads may wait for it
+    co_await rest(asked + settings_.replica_probe_interval);
+  }
+}
+
+asio::awaitable<void> database::impl::probe_replica([[maybe_unused]] std::shared_ptr<impl> self,
+                                                    std::size_t which) {
+  const async::gate::pass inside = gate_.enter();
+  if (!inside) co_return;
+  while (!is_closing_) {
+    const auto asked = std::chrono::steady_clock::now();
+    static_cast<void>(co_await ask_replica(which, nothing, params{}, asked + probe_budget));
+    note_gate();
+    co_await rest(asked + settings_.replica_probe_interval);
+  }
+}
+
+// One question; what it shows of the replica, its failure included, goes to the gate.
+asio::awaitable<result<rows>> database::impl::ask_replica(std::size_t which, const statement& what,
+                                                          params values, async::deadline deadline) {
+  const auto asked = std::chrono::steady_clock::now();
+  call_options options;
+  options.deadline = deadline;
+  auto answer = co_await replicas_[which]->run(what, std::move(values), options);
+  if (answer.has_value() && answer->replayed() != 0) {
+    freshness_->note_replica(which, asked, answer->replayed());
+  } else if (answer.has_value() || speaks_of_replica(answer.error(), asked)) {
+    freshness_->note_lost(which);
+  }
+  co_return answer;
+}
+
+asio::awaitable<result<rows>> database::impl::read_somewhere([[maybe_unused]] std::shared_ptr<impl> self,
+                                                             const statement* what, params values,
+                                                             call_options options) {
+  const auto give_up =
+      std::min(options.deadline, std::chrono::steady_clock::now() + freshness_->limits().wait);
+  bool has_waited = false;
+  while (!is_closing_) {
+    const auto now = std::chrono::steady_clock::now();
+    const auto decided = freshness_->judge(options.account, options.seen, now);
+    if (decided.where == detail::replica_gate::answer::primary) break;
+    if (decided.where == detail::replica_gate::answer::replica) {
+      const std::size_t which = freshness_->choose(decided.need, now);
+      if (which == detail::replica_gate::nobody) break;
+      const auto until = std::min(options.deadline, now + replica_budget);
+      auto answer = co_await ask_replica(which, *what, values.copy(), until);
+      if (answer.has_error()) break;  // a conflict with the recovery, or a lost connection
+      if (answer->replayed() != 0 && answer->replayed() >= decided.need) {
+        replica_reads_.add();
+        co_return answer;
+      }
+    }
+    if (!std::exchange(has_waited, true)) replica_waits_.add();
+    const auto again = std::chrono::steady_clock::now() + retry_interval;
+    if (again >= give_up) break;
+    co_await wait_change(again);
+  }
+  replica_fallbacks_.add();
+  co_return co_await run(*what, std::move(values), options);
+}
+
+asio::awaitable<result<rows>> database::impl::write_and_mark([[maybe_unused]] std::shared_ptr<impl> self,
+                                                             const statement* what, params values,
+                                                             call_options options) {
+  auto answer = co_await run(*what, std::move(values), options);
+  // Failures too: an unknown outcome may be a commit.
+  freshness_->note_write(*options.account, std::chrono::steady_clock::now());
+  co_return answer;
+}
+
+}  // namespace pam::db
