@@ -24,10 +24,14 @@ void add_config_option(CLI::App& command, std::string& file) {
 
 void add_serve_command(CLI::App& app, command_context& context) {
   CLI::App* serve = app.add_subcommand("serve", "Serve until SIGTERM; SIGHUP reloads log and certificate");
+  const auto takes_over = std::make_shared<bool>(false);
+  serve->add_flag("--take-over", *takes_over,
+                  "Replace the server at server.control_socket, if one is there, without losing a request");
   const auto file = std::make_shared<std::string>();
   add_config_option(*serve, *file);
-  serve->callback(
-      [&context, file] { context.status = pam::runtime::run_serve(*file, context.variables, context.err); });
+  serve->callback([&context, file, takes_over] {
+    context.status = pam::runtime::run_serve(*file, *takes_over, context.variables, context.err);
+  });
 }
 
 void add_dev_command(CLI::App& app, command_context& context) {

@@ -30,6 +30,14 @@ boost::system::result<void, listen_error> http_server::listen() {
   return impl_->connections->listen();
 }
 
+boost::system::result<void, listen_error> http_server::adopt(unique_fd listening) {
+  return impl_->connections->adopt(std::move(listening));
+}
+
+std::span<const unique_fd> http_server::listeners() const {
+  return impl_->connections->listeners();
+}
+
 std::uint16_t http_server::port() const {
   return impl_->connections->port();
 }
@@ -42,8 +50,8 @@ void http_server::use(const tls_context* tls) {
   impl_->connections->use(tls);
 }
 
-boost::asio::awaitable<void> http_server::drain(async::deadline deadline) {
-  return impl_->connections->drain(deadline);
+boost::asio::awaitable<void> http_server::drain(async::deadline deadline, backlog waiting) {
+  return impl_->connections->drain(deadline, waiting);
 }
 
 const net_statistics& http_server::stats() const {

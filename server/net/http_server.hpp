@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
 #include <boost/asio/awaitable.hpp>
@@ -13,6 +14,7 @@
 #include "server/net/config.hpp"
 #include "server/net/service.hpp"
 #include "server/net/tls.hpp"
+#include "server/net/unique_fd.hpp"
 
 namespace pam::net {
 
@@ -45,6 +47,12 @@ struct listen_error {
 [[noreturn]] void throw_exception_from_error(const listen_error& failure,
                                              const boost::source_location& where);
 
+/// What becomes of connections the kernel completed and nobody has accepted when a server stops listening.
+enum class backlog : std::uint8_t {
+  served,       ///< by this server: the last closing of a socket would reset them
+  handed_over,  ///< by whoever else holds the same socket
+};
+
 /// HTTP/1.1 over TLS or plaintext on one listening socket, for one shard: listener, connection set,
 /// parser, writer and timer wheel. A plaintext instance of it serves the internal port.
 /// Shard: construct, call and destroy on the shard; `stats()` from any thread.
@@ -61,6 +69,11 @@ class http_server {
 
   /// Binds and listens. Nothing is accepted before `start()`.
   [[nodiscard]] boost::system::result<void, listen_error> listen();
+  /// Listens on a socket that somebody else bound, a predecessor or the service manager, and that may be
+  /// shared with them. Any number of times, instead of `listen()` or beside it.
+  [[nodiscard]] boost::system::result<void, listen_error> adopt(unique_fd listening);
+  /// The listening sockets, to be given to a successor.
+  [[nodiscard]] std::span<const unique_fd> listeners() const;
   /// The bound port (useful when port 0 was asked for).
   [[nodiscard]] std::uint16_t port() const;
   void start();
@@ -68,14 +81,14 @@ class http_server {
   /// From now on connections are made with this context.
   void use(const tls_context* tls);
 
-  /// Stops accepting (what waits in the backlog is still served) and answers with `Connection: close`
+  /// Stops accepting and answers with `Connection: close`
   /// from now on. An idle connection is closed when the keep-alive time it was promised is over, since
   /// closing it earlier races with a request the client is already sending; what is left at `deadline` is
   /// cut. Completes when no connection is left and every handler has returned: a handler that ignores
   /// its own deadline holds it up. Afterwards nothing of the server keeps the io_context busy.
   /// May be called again meanwhile: the earliest deadline counts. A server that was never started just
   /// closes, and `start()` has no effect any more.
-  boost::asio::awaitable<void> drain(async::deadline deadline);
+  boost::asio::awaitable<void> drain(async::deadline deadline, backlog waiting = backlog::served);
 
   [[nodiscard]] const net_statistics& stats() const;
 

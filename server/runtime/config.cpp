@@ -7,6 +7,7 @@
 
 #include "server/runtime/config_reader.hpp"
 #include "server/runtime/config_values.hpp"
+#include "server/runtime/start_error.hpp"
 
 namespace pam::runtime {
 namespace {
@@ -51,7 +52,8 @@ environment process_environment() {
     const std::size_t equals = text.find('=');
     if (equals == std::string_view::npos) continue;
     const std::string_view name = text.substr(0, equals);
-    if (name.starts_with("PAM_") || name == "CREDENTIALS_DIRECTORY") {
+    if (name.starts_with("PAM_") || name.starts_with("LISTEN_") || name.starts_with("WATCHDOG_") ||
+        name == "CREDENTIALS_DIRECTORY" || name == "NOTIFY_SOCKET") {
       out.emplace(name, text.substr(equals + 1));
     }
   }
@@ -66,6 +68,10 @@ std::string to_string(const config_errors& findings) {
     out += ": " + one.message + "\n";
   }
   return out;
+}
+
+void throw_exception_from_error(const start_error& failure, const boost::source_location&) {
+  throw std::runtime_error(failure.message);
 }
 
 void throw_exception_from_error(const config_errors& failure, const boost::source_location&) {

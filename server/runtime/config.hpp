@@ -27,6 +27,7 @@ struct configuration {
     std::vector<std::string> cors_origins{"*"};
     std::chrono::milliseconds drain_delay{5'000};
     std::chrono::milliseconds drain_timeout{90'000};
+    std::string control_socket;  ///< empty: no successor can take over
   } server;
   net::listener_config listen;  ///< [listen] address, port, tls
   net::limits limits;           ///< [limits]
@@ -114,7 +115,8 @@ using config_errors = std::vector<config_error>;
 /// `parse_config` of a file of at most 1 MiB.
 [[nodiscard]] boost::system::result<configuration, config_errors> load_config(const std::string& file,
                                                                               const environment& variables);
-/// The process's variables that start with PAM_, and CREDENTIALS_DIRECTORY.
+/// The process's variables that start with PAM_, and those of systemd we read: CREDENTIALS_DIRECTORY,
+/// NOTIFY_SOCKET, LISTEN_* and WATCHDOG_*.
 [[nodiscard]] environment process_environment();
 
 /// What a valid configuration still lacks before `serve` may start with it: a chosen profile, a key

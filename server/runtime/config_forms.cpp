@@ -71,6 +71,11 @@ bool accepts_word(std::string_view text) {
   return !text.empty() && accepts_host(text);
 }
 
+bool accepts_socket_path(std::string_view text) {
+  // sun_path of unix(7), less the suffix under which the file is made.
+  return text.empty() || (text.starts_with('/') && text.size() <= 96);
+}
+
 }  // namespace
 
 const text_form base_url{R"(a URL such as "https://auth.example.com", without a slash at the end)",
@@ -81,6 +86,7 @@ const text_form path_prefix{R"(empty or a path such as "/auth/v1", without a sla
 const text_form ip_address{R"(an IP address such as "127.0.0.1" or "::")", &accepts_ip_address};
 const text_form host{R"(empty, a host name, an address or a directory, at most 255 characters)",
                      &accepts_host};
+const text_form socket_path{R"(empty or an absolute path of at most 96 bytes)", &accepts_socket_path};
 const text_form word{"1 to 255 characters without spaces", &accepts_word};
 
 }  // namespace pam::runtime::forms

@@ -72,7 +72,13 @@ void add_server(std::vector<option>& out, configuration& c) {
         .target = &c.server.drain_timeout,
         .meaning = "After that, how long running requests may take before they are cut",
         .low = second,
-        .high = hour}});
+        .high = hour},
+       {.key = "server.control_socket",
+        .target = &c.server.control_socket,
+        .meaning =
+            "Where `serve --take-over` of the next version asks for the listening sockets: a path in a "
+            "folder of this user; empty: nowhere",
+        .form = &forms::socket_path}});
 }
 
 void add_listen(std::vector<option>& out, configuration& c) {

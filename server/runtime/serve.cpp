@@ -18,7 +18,38 @@ void raise_descriptor_limit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-int run_serve(const std::string& config_file, const environment& variables, std::ostream& err) {
+namespace {
+
+/// What the service manager and a predecessor give.
+boost::system::result<start_up, start_error> receive_start(const configuration& settings, bool takes_over,
+                                                           const environment& variables) {
+  start_up given;
+  auto listeners = systemd_listeners(variables);
+  if (listeners.has_error()) return listeners.error();
+  given.listeners = std::move(*listeners);
+  given.manager = service_manager{variables};
+  const std::string& control = settings.server.control_socket;
+  if (control.empty()) {
+    if (takes_over)
+      return start_error{"--take-over needs server.control_socket: the predecessor listens there"};
+    return given;
+  }
+  auto found = predecessor::find(control);
+  if (found.has_error()) return found.error();
+  if (!*found) return given;
+  if (!takes_over) {
+    return start_error{"a server runs at server.control_socket " + control +
+                       ": stop it, replace it with --take-over, or give this one another path"};
+  }
+  given.replaced = std::move(*found);
+  merge_listeners(given.listeners, given.replaced->take_listeners());
+  return given;
+}
+
+}  // namespace
+
+int run_serve(const std::string& config_file, bool takes_over, const environment& variables,
+              std::ostream& err) {
   auto settings = load_config(config_file, variables);
   if (settings.has_error()) {
     err << to_string(settings.error());
@@ -38,7 +69,13 @@ int run_serve(const std::string& config_file, const environment& variables, std:
     return 1;
   }
   raise_descriptor_limit();
-  auto made = server::create(std::move(*settings), *log, [&] { return load_config(config_file, variables); });
+  auto given = receive_start(*settings, takes_over, variables);
+  if (given.has_error()) {
+    err << "pam-auth: " << given.error().message << "\n";
+    return 1;
+  }
+  auto reread = [&] { return load_config(config_file, variables); };
+  auto made = server::create(std::move(*settings), *log, std::move(reread), std::move(*given));
   if (made.has_error()) {
     err << "pam-auth: " << made.error().message << "\n";
     return 1;

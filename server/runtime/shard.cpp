@@ -94,9 +94,13 @@ boost::system::result<void, net::listen_error> shard::listen() {
   return http_.listen();
 }
 
-void shard::run(events to) {
+boost::system::result<void, net::listen_error> shard::adopt(net::unique_fd listening) {
+  return http_.adopt(std::move(listening));
+}
+
+void shard::run(events to, bool needs_database) {
   events_ = std::move(to);
-  boost::asio::co_spawn(context_, start(), [this](const std::exception_ptr& failure) {
+  boost::asio::co_spawn(context_, start(needs_database), [this](const std::exception_ptr& failure) {
     if (failure) events_.failed(reason_of(failure));
   });
   thread_ = std::thread{[this] {
@@ -105,11 +109,15 @@ void shard::run(events to) {
   }};
 }
 
-boost::asio::awaitable<void> shard::start() {
+boost::asio::awaitable<void> shard::start(bool needs_database) {
   auto connected = co_await database_.start(async::within(first_connection_wait));
   std::optional<db::error> missing;
   if (connected.has_error()) missing = connected.error();
   if (missing && missing->code == db::errc::closed) co_return;  // asked to stop before it began
+  if (missing && needs_database) {
+    events_.failed("no database: " + missing->detail);
+    co_return;
+  }
   http_.start();
   // One shard is enough: partitions belong to the database.
   if (index_ == 0) boost::asio::co_spawn(context_, keep_partitions(), boost::asio::detached);
@@ -137,8 +145,8 @@ boost::asio::awaitable<void> shard::keep_partitions() {
   }
 }
 
-void shard::drain(async::deadline deadline, std::function<void()> done) {
-  boost::asio::co_spawn(context_, finish(deadline),
+void shard::drain(async::deadline deadline, net::backlog waiting, std::function<void()> done) {
+  boost::asio::co_spawn(context_, finish(deadline, waiting),
                         [this, done = std::move(done)](const std::exception_ptr& failure) {
                           if (failure)
                             log_.error("drain_failed", {{"shard", index_}, {"detail", reason_of(failure)}});
@@ -147,8 +155,8 @@ void shard::drain(async::deadline deadline, std::function<void()> done) {
                         });
 }
 
-boost::asio::awaitable<void> shard::finish(async::deadline deadline) {
-  co_await http_.drain(deadline);
+boost::asio::awaitable<void> shard::finish(async::deadline deadline, net::backlog waiting) {
+  co_await http_.drain(deadline, waiting);
   background_.begin_close();
   partition_timer_.cancel();
   co_await database_.close(deadline);
@@ -157,6 +165,10 @@ boost::asio::awaitable<void> shard::finish(async::deadline deadline) {
 
 void shard::hurry() {
   boost::asio::co_spawn(context_, http_.drain(std::chrono::steady_clock::now()), boost::asio::detached);
+}
+
+void shard::ask(std::function<void()> answer) {
+  boost::asio::post(context_, std::move(answer));
 }
 
 void shard::join() {

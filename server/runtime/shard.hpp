@@ -44,6 +44,8 @@ class shard {
 
   /// Binds the listening socket. Before `run()`, on the caller's thread.
   [[nodiscard]] boost::system::result<void, net::listen_error> listen();
+  /// Listens on a socket that was bound by somebody else; see http_server::adopt.
+  [[nodiscard]] boost::system::result<void, net::listen_error> adopt(net::unique_fd listening);
   [[nodiscard]] std::uint16_t port() const { return http_.port(); }
 
   /// What a shard tells its server, on the shard's thread.
@@ -54,15 +56,19 @@ class shard {
   };
 
   /// Starts the thread: connects the database, then accepts.
-  void run(events to);
+  /// @param needs_database  fail rather than accept without one
+  void run(events to, bool needs_database = false);
 
   /// Finishes what runs, closes connections and database, and lets the thread end; then calls `done` on
   /// the shard. Thread-safe, once.
-  void drain(async::deadline deadline, std::function<void()> done);
+  void drain(async::deadline deadline, net::backlog waiting, std::function<void()> done);
   void join();
 
   /// Moves the deadline of a drain under way to now. Thread-safe.
   void hurry();
+
+  /// Runs `answer` on the shard: a shard that is stuck never does. Thread-safe.
+  void ask(std::function<void()> answer);
 
   /// New connections use this context. Thread-safe; `tls` must outlive the shard.
   void use(const net::tls_context* tls);
@@ -76,8 +82,8 @@ class shard {
   [[nodiscard]] const request_observer& requests() const { return requests_; }
 
  private:
-  boost::asio::awaitable<void> start();
-  boost::asio::awaitable<void> finish(async::deadline deadline);
+  boost::asio::awaitable<void> start(bool needs_database);
+  boost::asio::awaitable<void> finish(async::deadline deadline, net::backlog waiting);
   boost::asio::awaitable<void> keep_partitions();
 
   boost::asio::io_context context_;

@@ -96,14 +96,43 @@ boost::system::result<void, listen_error> acceptor::listen(const listener_config
     return failure(where, "bind", errno);
   }
   if (::listen(socket.get(), backlog) != 0) return failure(where, "listen on", errno);
-  socket_ = std::move(socket);
+  sockets_.push_back(std::move(socket));
+  return {};
+}
+
+boost::system::result<void, listen_error> acceptor::adopt(unique_fd listening) {
+  const auto option = [&listening](int name) {
+    int value = -1;
+    socklen_t size = sizeof(value);
+    return ::getsockopt(listening.get(), SOL_SOCKET, name, &value, &size) == 0 ? value : -1;
+  };
+  const int family = option(SO_DOMAIN);
+  if (option(SO_ACCEPTCONN) != 1 || option(SO_TYPE) != SOCK_STREAM ||
+      (family != AF_INET && family != AF_INET6)) {
+    listen_error made;
+    made.message =
+        "descriptor " + std::to_string(listening.get()) +
+        ", given to listen on, is no listening TCP socket: in a socket unit, use ListenStream= with a port";
+    return made;
+  }
+  const int flags = ::fcntl(listening.get(), F_GETFL);
+  const bool is_ready = flags >= 0 && ::fcntl(listening.get(), F_SETFL, flags | O_NONBLOCK) == 0 &&
+                        ::fcntl(listening.get(), F_SETFD, FD_CLOEXEC) == 0 &&
+                        enable(listening.get(), IPPROTO_TCP, TCP_NODELAY);
+  if (!is_ready) {
+    listen_error made;
+    made.message =
+        "a listening socket that was given cannot be configured: " + std::string(std::strerror(errno));
+    return made;
+  }
+  sockets_.push_back(std::move(listening));
   return {};
 }
 
 std::uint16_t acceptor::port() const {
   ip::tcp::endpoint bound;
   auto size = static_cast<socklen_t>(bound.capacity());
-  if (!socket_ || ::getsockname(socket_.get(), bound.data(), &size) != 0) return 0;
+  if (sockets_.empty() || ::getsockname(sockets_.front().get(), bound.data(), &size) != 0) return 0;
   return bound.port();
 }
 
@@ -127,26 +156,35 @@ acceptor::connection acceptor::accept(std::size_t open, clock::time_point now) {
 
 acceptor::connection acceptor::accept_last(std::size_t open) {
   if (open >= connections_) return {};
+  for (std::size_t tried = 0; tried < sockets_.size(); ++tried) {
+    next_ = (next_ + 1) % sockets_.size();
+    connection made = accept_from(sockets_[next_]);
+    if (made.socket || is_paused_by(reason::descriptors)) return made;
+  }
+  return {};
+}
+
+acceptor::connection acceptor::accept_from(const unique_fd& listening) {
   for (;;) {
     sockaddr_storage peer{};
     socklen_t size = sizeof(peer);
     unique_fd socket(
-        ::accept4(socket_.get(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+        ::accept4(listening.get(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (socket) return {std::move(socket), to_address(peer)};
     // The peer left, or a network error of that one connection (accept(2)): the next may be fine.
     if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) continue;
     if (is_out_of_resources(errno)) {
-      shed_one();
+      shed_one(listening);
       pause(reason::descriptors);
     }
     return {};
   }
 }
 
-void acceptor::shed_one() {
+void acceptor::shed_one(const unique_fd& listening) {
   // One waiting client learns at once that it should go elsewhere; the rest wait for descriptors.
   reserve_.reset();
-  unique_fd refused(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  unique_fd refused(::accept4(listening.get(), nullptr, nullptr, SOCK_CLOEXEC));
   refused.reset();
   reserve_ = open_reserve();
 }

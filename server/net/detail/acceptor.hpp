@@ -3,19 +3,21 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <span>
+#include <vector>
 
 #include <boost/asio/ip/address.hpp>
 #include <boost/system/result.hpp>
 
 #include "server/net/config.hpp"
 #include "server/net/detail/handshake_budget.hpp"
-#include "server/net/detail/unique_fd.hpp"
 #include "server/net/http_server.hpp"
+#include "server/net/unique_fd.hpp"
 
 namespace pam::net::detail {
 
-/// The listening socket of one server and the decision when to accept from it. What is not accepted
-/// waits in the kernel's backlog (4096).
+/// The listening sockets of one server (one, unless it took over more) and the decision when to accept
+/// from them. What is not accepted waits in the kernel's backlog (4096).
 class acceptor {
  public:
   using clock = std::chrono::steady_clock;
@@ -29,10 +31,11 @@ class acceptor {
   acceptor(const limits& bounds, bool is_tls);
 
   [[nodiscard]] boost::system::result<void, listen_error> listen(const listener_config& where);
-  [[nodiscard]] std::uint16_t port() const;
-  [[nodiscard]] bool is_listening() const { return static_cast<bool>(socket_); }
-  [[nodiscard]] int descriptor() const { return socket_.get(); }
-  void close() { socket_.reset(); }
+  [[nodiscard]] boost::system::result<void, listen_error> adopt(unique_fd listening);
+  [[nodiscard]] std::uint16_t port() const;  ///< of the first
+  [[nodiscard]] bool is_listening() const { return !sockets_.empty(); }
+  [[nodiscard]] std::span<const unique_fd> sockets() const { return sockets_; }
+  void close() { sockets_.clear(); }
 
   /// Accepts one connection if the limits allow; an empty one when the backlog is empty or a limit was
   /// reached (then `is_paused()`).
@@ -48,15 +51,17 @@ class acceptor {
  private:
   static constexpr std::uint8_t bit(reason why) { return static_cast<std::uint8_t>(why); }
   void pause(reason why) { paused_ |= bit(why); }
-  void shed_one();
+  [[nodiscard]] connection accept_from(const unique_fd& listening);
+  void shed_one(const unique_fd& listening);
 
   std::size_t connections_;
   bool is_tls_;
   handshake_budget budget_;
   bool holds_token_ = false;  ///< taken for a connection that was not there
   std::uint8_t paused_ = 0;
-  unique_fd socket_;
-  unique_fd reserve_;  ///< given up for a moment when the process has no descriptor left
+  std::vector<unique_fd> sockets_;
+  std::size_t next_ = 0;  ///< socket whose turn it is
+  unique_fd reserve_;     ///< given up for a moment when the process has no descriptor left
 };
 
 }  // namespace pam::net::detail

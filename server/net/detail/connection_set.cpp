@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cerrno>
+#include <stdexcept>
 #include <system_error>
 #include <utility>
 
@@ -57,11 +58,14 @@ connection_set::~connection_set() {
 void connection_set::start() {
   if (is_started_ || is_shut_down_) return;
   is_started_ = true;
+  if (!acceptor_.is_listening()) throw std::logic_error("listen() or adopt() comes before start()");
   epoll_event event{};
   event.events = listener_events_ = EPOLLIN;
-  event.data.ptr = nullptr;  // the listener; connections carry their own address
-  if (::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_ADD, acceptor_.descriptor(), &event) != 0) {
-    throw std::system_error(errno, std::generic_category(), "epoll_ctl: listen() comes before start()");
+  event.data.ptr = nullptr;  // a listener; connections carry their own address
+  for (const unique_fd& each : acceptor_.sockets()) {
+    if (::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_ADD, each.get(), &event) != 0) {
+      throw std::system_error(errno, std::generic_category(), "epoll_ctl");
+    }
   }
   watch();
   tick();
@@ -335,14 +339,14 @@ void connection_set::expire_after(connection& from, std::chrono::milliseconds ti
 
 // ---- end ------------------------------------------------------------------------------------------
 
-boost::asio::awaitable<void> connection_set::drain(async::deadline deadline) {
+boost::asio::awaitable<void> connection_set::drain(async::deadline deadline, backlog waiting) {
   const auto self = shared_from_this();  // the caller may give up the server while this waits
   // Never started, nobody would serve what waits in the backlog, nor time it out.
   if (!is_started_) shut_down();
   if (!is_shut_down_) {
     now_ = clock::now();
     is_draining_ = true;
-    stop_accepting();
+    stop_accepting(waiting);
     cut_at(deadline);
   }
   while (open_ != 0) co_await empty_.async_wait(async::tuple_await);

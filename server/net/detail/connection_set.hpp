@@ -6,7 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <boost/asio/awaitable.hpp>
@@ -43,10 +45,14 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   connection_set& operator=(const connection_set&) = delete;
 
   [[nodiscard]] boost::system::result<void, listen_error> listen() { return acceptor_.listen(where_); }
+  [[nodiscard]] boost::system::result<void, listen_error> adopt(unique_fd listening) {
+    return acceptor_.adopt(std::move(listening));
+  }
+  [[nodiscard]] std::span<const unique_fd> listeners() const { return acceptor_.sockets(); }
   [[nodiscard]] std::uint16_t port() const { return acceptor_.port(); }
   void start();
   void use(const tls_context* tls) { tls_ = tls; }
-  boost::asio::awaitable<void> drain(async::deadline deadline);
+  boost::asio::awaitable<void> drain(async::deadline deadline, backlog waiting);
   /// Closes everything now. Running handlers finish into the void.
   void shut_down();
 
@@ -68,7 +74,7 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   // Accepting (connection_set_accept.cpp).
   void accept_some();
   void admit(acceptor::connection from);
-  void stop_accepting();
+  void stop_accepting(backlog waiting);
   void close_listener();
   void resume_accepting(acceptor::reason why);
   void watch_listener();

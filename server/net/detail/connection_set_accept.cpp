@@ -50,8 +50,9 @@ void connection_set::admit(acceptor::connection from) {
   }
 }
 
-void connection_set::stop_accepting() {
+void connection_set::stop_accepting(backlog waiting) {
   if (!acceptor_.is_listening()) return;
+  if (waiting == backlog::handed_over) return close_listener();
   // What the kernel has completed would be reset by the close: serve it, with `Connection: close`.
   for (;;) {
     acceptor::connection made = acceptor_.accept_last(open_);
@@ -65,7 +66,9 @@ void connection_set::close_listener() {
   // Another process may hold the same socket: closing ours would leave it in the epoll set, and its
   // connections would wake us for ever.
   if (acceptor_.is_listening() && is_started_) {
-    ::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_DEL, acceptor_.descriptor(), nullptr);
+    for (const unique_fd& each : acceptor_.sockets()) {
+      ::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_DEL, each.get(), nullptr);
+    }
   }
   acceptor_.close();
 }
@@ -80,9 +83,11 @@ void connection_set::watch_listener() {
   if (!acceptor_.is_listening() || !is_started_ || wanted == listener_events_) return;
   epoll_event event{};
   event.events = wanted;
-  if (::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_MOD, acceptor_.descriptor(), &event) == 0) {
-    listener_events_ = wanted;
+  // Cannot fail for registered descriptors.
+  for (const unique_fd& each : acceptor_.sockets()) {
+    ::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_MOD, each.get(), &event);
   }
+  listener_events_ = wanted;
 }
 
 void connection_set::wait_for_handshakes() {

@@ -8,7 +8,7 @@
 #include <span>
 #include <string_view>
 
-#include "server/net/detail/unique_fd.hpp"
+#include "server/net/unique_fd.hpp"
 
 namespace pam::net::detail {
 

@@ -1,17 +1,21 @@
 // The end of a server: what is still served, what is cut, and when.
 #include <gtest/gtest.h>
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <future>
 #include <sstream>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -173,6 +177,59 @@ TEST(http_server_drain, a_server_that_never_started_drains_at_once_and_stays_clo
   EXPECT_EQ(server.stats().accepted, 0u);
   EXPECT_NO_THROW(server.start());
   EXPECT_TRUE(waiting.is_closed_by_server());
+}
+
+TEST(http_server_drain, what_waits_in_a_listener_that_was_handed_over_is_left_to_the_successor) {
+  limits one_connection;
+  one_connection.connections = 1;
+  running_server first(one_connection);
+  const std::uint16_t port = first.port();
+  client busy(port);
+  busy.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+  first.await_waiting();
+  client waiting(port);  // completed by the kernel, accepted by nobody
+  waiting.send("GET /kept HTTP/1.1\r\nHost: a\r\n\r\n");
+  std::vector<unique_fd> copies;
+  copies.emplace_back(::dup(listener_at(port)));
+
+  auto drained = first.drain(30s, backlog::handed_over);
+  running_server second(std::move(copies));
+
+  EXPECT_EQ(waiting.read_answer().body, "hello /kept");
+  EXPECT_EQ(first.stats().accepted, 1u);
+  first.release();
+  EXPECT_EQ(busy.read_answer().body, "waited");
+  busy.reset();
+  EXPECT_EQ(drained.wait_for(10s), std::future_status::ready);
+  EXPECT_EQ(client(port).get("/late").body, "hello /late");
+}
+
+TEST(http_server_drain, every_listener_that_was_given_is_served_and_closed) {
+  running_server first;
+  running_server second;
+  std::vector<unique_fd> copies;
+  copies.emplace_back(::dup(listener_at(first.port())));
+  copies.emplace_back(::dup(listener_at(second.port())));
+  const std::array<std::uint16_t, 2> ports{first.port(), second.port()};
+  EXPECT_EQ(first.drain(30s, backlog::handed_over).wait_for(10s), std::future_status::ready);
+  EXPECT_EQ(second.drain(30s, backlog::handed_over).wait_for(10s), std::future_status::ready);
+  running_server both(std::move(copies));
+
+  for (const std::uint16_t port : ports) EXPECT_EQ(client(port).get("/here").body, "hello /here");
+
+  EXPECT_EQ(both.drain(30s).wait_for(10s), std::future_status::ready);
+  for (const std::uint16_t port : ports) EXPECT_FALSE(client(port).is_connected());
+}
+
+TEST(http_server_drain, only_a_listening_tcp_socket_can_be_given) {
+  boost::asio::io_context context;
+  test_service service(context);
+  http_server server(context, listener_config{}, limits{}, nullptr, service);
+
+  EXPECT_TRUE(server.adopt(unique_fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))).has_error());
+  EXPECT_TRUE(server.adopt(unique_fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0))).has_error());
+  EXPECT_TRUE(server.adopt(unique_fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0))).has_error());
+  EXPECT_TRUE(server.adopt(unique_fd(::open("/dev/null", O_RDONLY | O_CLOEXEC))).has_error());
 }
 
 TEST(http_server_drain, a_listener_that_another_process_shares_is_not_watched_while_draining) {

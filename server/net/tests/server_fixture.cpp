@@ -88,6 +88,16 @@ running_server::running_server(limits bounds, const tls_context* tls, std::strin
   where.is_tls = tls != nullptr;
   server_ = std::make_unique<http_server>(context_, where, bounds, tls, service_);
   server_->listen().value();
+  start();
+}
+
+running_server::running_server(std::vector<unique_fd> listening) {
+  server_ = std::make_unique<http_server>(context_, listener_config{}, limits{}, nullptr, service_);
+  for (unique_fd& each : listening) server_->adopt(std::move(each)).value();
+  start();
+}
+
+void running_server::start() {
   port_ = server_->port();
   server_->start();
   thread_ = std::thread([this] {
@@ -120,11 +130,11 @@ std::promise<void> running_server::hold_shard() {
   return go;
 }
 
-std::future<void> running_server::drain(std::chrono::milliseconds budget) {
+std::future<void> running_server::drain(std::chrono::milliseconds budget, backlog waiting) {
   auto done = std::make_shared<std::promise<void>>();
   auto outcome = done->get_future();
   on_shard([&] {
-    boost::asio::co_spawn(context_, server_->drain(async::within(budget)),
+    boost::asio::co_spawn(context_, server_->drain(async::within(budget), waiting),
                           [done](std::exception_ptr) { done->set_value(); });
   });
   // The drain has begun once its first step ran.

@@ -63,6 +63,8 @@ class running_server {
  public:
   explicit running_server(limits bounds = {}, const tls_context* tls = nullptr,
                           std::string address = "127.0.0.1");
+  /// On sockets that listen already.
+  explicit running_server(std::vector<unique_fd> listening);
   ~running_server();
   running_server(const running_server&) = delete;
   running_server& operator=(const running_server&) = delete;
@@ -91,9 +93,11 @@ class running_server {
   /// Keeps the shard busy from now until the returned promise is set.
   [[nodiscard]] std::promise<void> hold_shard();
   /// Begins to drain; the future is ready when it is over.
-  std::future<void> drain(std::chrono::milliseconds budget);
+  std::future<void> drain(std::chrono::milliseconds budget, backlog waiting = backlog::served);
 
  private:
+  void start();
+
   boost::asio::io_context context_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{context_.get_executor()};
   test_service service_{context_};

@@ -37,11 +37,17 @@ export function temporaryFolder() {
   return folder;
 }
 
-/** Runs the binary and collects what it says. `exited` resolves with {code, signal}. */
-export function run(args, env = {}) {
+/**
+ * Runs the binary and collects what it says. `exited` resolves with {code, signal}.
+ * @param options.through  a command that ends in running the one it is given: [program, argument...]
+ * @param options.descriptors  passed on from 3 up
+ */
+export function run(args, env = {}, { through = [], descriptors = [] } = {}) {
   const inherited = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.startsWith('PAM_')));
-  const child = spawn(binary, args, { env: { ...inherited, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const [program, ...rest] = [...through, binary, ...args];
+  const child = spawn(program, rest, { env: { ...inherited, ...env },
+    stdio: ['ignore', 'pipe', 'pipe', ...descriptors] });
   children.add(child);
   const output = { all: '', err: '' };
   child.stdout.on('data', (bytes) => (output.all += bytes));

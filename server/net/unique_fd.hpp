@@ -4,7 +4,7 @@
 
 #include <utility>
 
-namespace pam::net::detail {
+namespace pam::net {
 
 /// Owns one file descriptor.
 class unique_fd {
@@ -32,4 +32,4 @@ class unique_fd {
   int fd_ = -1;
 };
 
-}  // namespace pam::net::detail
+}  // namespace pam::net
