@@ -95,6 +95,7 @@ decoded<token_subject> decode_token_subject(std::string_view payload) {
     if (key == "sub") return read_uuid(reader, v, account);
     if (key == "session_id") return read_uuid(reader, v, session);
     if (key == "iat") return reader.integer(v, issued.emplace());
+    if (key == "exp") return reader.integer(v, subject.exp);
     if (key == "aal") return read_text(reader, v, subject.aal);
     return reader.skip(v);
   });

@@ -46,6 +46,7 @@ struct token_subject {
   boost::uuids::uuid account{};
   boost::uuids::uuid session{};
   std::int64_t iat = 0;
+  std::int64_t exp = 0;  ///< 0: the payload has none
   std::string aal;
 };
 

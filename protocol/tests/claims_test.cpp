@@ -48,6 +48,7 @@ TEST(access_claims, come_back_as_the_subject_of_a_bearer_check) {
   EXPECT_EQ(subject->account, claims.sub);
   EXPECT_EQ(subject->session, claims.session_id);
   EXPECT_EQ(subject->iat, claims.iat);
+  EXPECT_EQ(subject->exp, claims.exp);
   EXPECT_EQ(subject->aal, "aal2");
 }
 

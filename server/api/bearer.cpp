@@ -1,5 +1,6 @@
 #include "server/api/bearer.hpp"
 
+#include <chrono>
 #include <utility>
 
 #include "protocol/claims.hpp"
@@ -42,6 +43,10 @@ std::optional<auth::bearer> verify_bearer(service& application, net::request_con
     refuse_token(application, request, codes::no_authorization, "This endpoint requires a Bearer token");
     return std::nullopt;
   }
+  const std::int64_t now =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count();
+  if (auto known = application.verified().find(token, now)) return known;
   auto payload = application.tokens().verify(token);
   if (payload.has_error()) {
     // Expiry is the one reason a client can act on; the others would only help a forger.
@@ -56,7 +61,9 @@ std::optional<auth::bearer> verify_bearer(service& application, net::request_con
     refuse_token(application, request, codes::bad_jwt, "invalid JWT: it names no user session");
     return std::nullopt;
   }
-  return auth::bearer{{subject->account, subject->session}, subject->iat, {}};
+  const auth::bearer who{{subject->account, subject->session}, subject->iat, {}};
+  application.verified().keep(token, who, subject->exp);
+  return who;
 }
 
 boost::asio::awaitable<std::optional<auth::bearer>> require_bearer(service& application,

@@ -16,6 +16,7 @@
 #include "server/auth/access_tokens.hpp"
 #include "server/auth/accounts.hpp"
 #include "server/auth/sessions.hpp"
+#include "server/auth/verified_tokens.hpp"
 #include "server/net/router.hpp"
 #include "server/net/service.hpp"
 
@@ -84,6 +85,7 @@ class service final : public net::service {
   [[nodiscard]] auth::accounts& accounts() { return accounts_; }
   [[nodiscard]] auth::sessions& sessions() { return sessions_; }
   [[nodiscard]] const auth::access_tokens& tokens() const { return tokens_; }
+  [[nodiscard]] auth::verified_tokens& verified() { return verified_; }
   [[nodiscard]] observer& watcher() { return watcher_; }
   [[nodiscard]] const admission_statistics& admission(net::cost_class of) const {
     return admission_[static_cast<std::size_t>(of)];
@@ -98,6 +100,7 @@ class service final : public net::service {
   auth::accounts& accounts_;
   auth::sessions& sessions_;
   const auth::access_tokens& tokens_;
+  auth::verified_tokens verified_;
   observer& watcher_;
   std::array<admission_statistics, net::cost_classes> admission_;
 };
