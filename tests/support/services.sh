@@ -20,6 +20,7 @@
 # Every PgBouncer listens in the directory of sockets and on 127.0.0.1.
 #
 # PAM_TEST_PG_FSYNC=on makes commits durable: benches need it, tests only wait for it.
+# PAM_TEST_PG_SETTINGS holds further lines for postgresql.conf.
 #
 # They refuse to run as root and are started as the user postgres then. When that user cannot enter DIR,
 # or a socket's path would be too long, the files go to a new folder under /tmp.
@@ -122,6 +123,7 @@ full_page_writes = on
 max_wal_size = 256MB
 timezone = 'UTC'
 log_line_prefix = '%m [%p] %u@%d '
+${PAM_TEST_PG_SETTINGS:-}
 CONF
 }
 

@@ -78,7 +78,8 @@ dev_bench_script() {
   say "wrote build/bench/$name.json"
 }
 
-# dev_bench [NAME]   every bench, or one: `./dev bench durable-refresh` runs bench_durable_refresh.
+# dev_bench [NAME]   every bench, or one: `./dev bench db` runs bench_db. What follows the name goes
+# to the bench: `./dev bench db --only curve`.
 # Each prints its table and writes build/bench/NAME.json: [{name, ours, reference, ratio, target, met}].
 dev_bench() {
   build_preset release pam-auth

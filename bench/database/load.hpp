@@ -1,0 +1,43 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <vector>
+
+#include "bench/database/plan.hpp"
+#include "bench/database/world.hpp"
+
+namespace pam::bench {
+
+/// What one sample of `db::database` showed.
+struct our_sample {
+  double rate = 0;                                  ///< statements completed a second
+  std::vector<std::chrono::nanoseconds> latencies;  ///< sorted
+  double batch = 0;                                 ///< mean statements a Sync
+  double own_cpu_us = 0;                            ///< CPU of this process a statement
+  double postgres_cpu_us = 0;                       ///< CPU of PostgreSQL a statement
+
+  [[nodiscard]] double percentile_ms(double share) const;
+};
+
+/// Who sends how much for how long.
+struct load {
+  const plan& how;
+  const route& way;
+  const hot_statement& statement;
+  std::chrono::milliseconds length{1000};
+  bool has_checkpoint = false;
+};
+
+/// `callers` coroutines, each of which sends its next statement when it has the answer to its last. Throws
+/// when a statement fails or matches no row: a rate with errors in it is none.
+[[nodiscard]] our_sample closed_loop(const load& what, std::size_t callers);
+
+/// One statement every 1 / `rate` seconds, whatever became of those before it; a latency counts from when
+/// the statement was due, so that a stall is seen by everybody who would have met it.
+[[nodiscard]] our_sample open_loop(const load& what, double rate);
+
+/// The same statement by bare libpq, one at a time: PQexecPrepared, or PQexecParams through an old pooler.
+[[nodiscard]] our_sample bare_libpq(const load& what);
+
+}  // namespace pam::bench

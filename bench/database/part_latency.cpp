@@ -1,0 +1,124 @@
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <stdexcept>
+
+#include <fmt/format.h>
+
+#include "bench/database/load.hpp"
+#include "bench/database/parts.hpp"
+#include "bench/database/pgbench.hpp"
+
+namespace pam::bench {
+
+namespace {
+
+constexpr double steady_rate = 700;
+constexpr double ten_percent_of_a_core = 0.10;
+
+std::string percentiles_of(const our_sample& of) {
+  return fmt::format(R"({{"rate":{:.1f},"p50_ms":{:.3f},"p99_ms":{:.3f},"p99.9_ms":{:.3f},"worst_ms":{:.3f},)"
+                     R"("own_cpu_us":{:.2f},"postgres_cpu_us":{:.2f},"batch":{:.2f}}})",
+                     of.rate, of.percentile_ms(0.50), of.percentile_ms(0.99), of.percentile_ms(0.999),
+                     of.percentile_ms(1), of.own_cpu_us, of.postgres_cpu_us, of.batch);
+}
+
+/// Milliseconds of one durable 8 KB write on the disk of the data folder, by pg_test_fsync's fdatasync.
+double flush_time_ms(const plan& how) {
+  const std::string file = how.socket_dir + "/../flush.tmp";
+  const std::string command =
+      fmt::format("'{}/pg_test_fsync' -s 1 -f '{}' 2>&1; rm -f '{}'", how.pg_bin, file, file);
+  struct close_pipe {
+    void operator()(std::FILE* pipe) const { ::pclose(pipe); }
+  };
+  const std::unique_ptr<std::FILE, close_pipe> pipe{::popen(command.c_str(), "r")};
+  if (!pipe) throw std::runtime_error("cannot run pg_test_fsync");
+  std::array<char, 512> line{};
+  double rate = 0;
+  while (std::fgets(line.data(), line.size(), pipe.get()) != nullptr) {
+    if (rate == 0) std::sscanf(line.data(), " fdatasync %lf ops/sec", &rate);  // the first is of one write
+  }
+  if (rate == 0) throw std::runtime_error("pg_test_fsync did not say how long fdatasync takes");
+  return 1000 / rate;
+}
+
+finding less(std::string name, double ours, double reference, double target, std::string unit) {
+  finding one;
+  one.name = std::move(name);
+  one.ours = ours;
+  one.reference = reference;
+  one.target = target;
+  one.less_is_better = true;
+  one.unit = std::move(unit);
+  return one;
+}
+
+}  // namespace
+
+void measure_steady(const plan& how, report& into) {
+  const hot_statement refresh = refresh_statement();
+  const double flush = flush_time_ms(how);
+  for (const route* way : available_routes(how)) {
+    load what{how, *way, refresh, std::chrono::seconds{how.seconds * 4}, true};
+    plan longer = how;
+    longer.seconds = how.seconds * 4;  // the checkpoint stands in the middle
+    what.has_checkpoint = true;
+    const load steady{longer, *way, refresh, what.length, true};
+    const our_sample got = open_loop(steady, steady_rate);
+    finding p99 = less(fmt::format("P11/{}/p99", way->name), got.percentile_ms(0.99), flush, 3, "ms");
+    p99.note = fmt::format("p50 {:.2f}, p99.9 {:.2f}, worst {:.1f} ms; reference: pg_test_fsync",
+                           got.percentile_ms(0.5), got.percentile_ms(0.999), got.percentile_ms(1));
+    p99.samples = percentiles_of(got);
+    into.add(p99);
+    into.add(less(fmt::format("P11/{}/postgres", way->name), got.postgres_cpu_us * steady_rate / 1e6, 1,
+                  ten_percent_of_a_core, "cores"));
+    into.add(less(fmt::format("P11/{}/client", way->name), got.own_cpu_us * steady_rate / 1e6, 1,
+                  ten_percent_of_a_core, "cores"));
+  }
+}
+
+void measure_latency(const plan& how, report& into) {
+  const hot_statement refresh = refresh_statement();
+  for (const route* way : available_routes(how)) {
+    const load what{how, *way, refresh, std::chrono::seconds{how.seconds}, false};
+    const double most = closed_loop(what, how.callers).rate;
+    for (const int share : {10, 50, 90}) {
+      const our_sample got = open_loop(what, most * share / 100);
+      finding one;
+      one.name = fmt::format("latency/{}/{}%", way->name, share);
+      one.ours = got.percentile_ms(0.50);
+      one.less_is_better = true;
+      one.unit = "ms p50";
+      one.note = fmt::format("p99 {:.2f}, p99.9 {:.2f} at {:.0f}/s, {:.1f} a batch", got.percentile_ms(0.99),
+                             got.percentile_ms(0.999), got.rate, got.batch);
+      one.samples = percentiles_of(got);
+      into.add(one);
+    }
+  }
+}
+
+void measure_depth_one(const plan& how, report& into) {
+  struct subject {
+    const char* name;
+    hot_statement statement;
+  };
+  std::array<subject, 2> subjects{{{"refresh", refresh_statement()}, {"read", bearer_statement()}}};
+  for (const route* way : available_routes(how)) {
+    for (const subject& of : subjects) {
+      const load what{how, *way, of.statement, std::chrono::milliseconds{how.seconds * 250}, false};
+      std::vector<double> ours, bare;
+      for (int repeat = 0; repeat < how.repeats; ++repeat) {
+        ours.push_back(closed_loop(what, 1).percentile_ms(0.50));
+        bare.push_back(bare_libpq(what).percentile_ms(0.50));
+      }
+      finding one =
+          less(fmt::format("depth-1/{}/{}", way->name, of.name), median(ours), median(bare), 1.1, "ms p50");
+      one.note = "reference: libpq, blocking";
+      one.samples = fmt::format(R"({{"ours":{},"reference":{}}})", json_of(ours), json_of(bare));
+      into.add(one);
+    }
+  }
+}
+
+}  // namespace pam::bench

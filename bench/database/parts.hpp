@@ -1,0 +1,28 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "bench/database/plan.hpp"
+#include "bench/database/report.hpp"
+
+namespace pam::bench {
+
+/// The routes that have a server here.
+[[nodiscard]] std::vector<const route*> available_routes(const plan& how);
+
+/// P1: durable refreshes a second against the best of pgbench; CPU a statement of both.
+void measure_refresh(const plan& how, report& into);
+/// P11: 700 refreshes a second, open loop, a checkpoint inside. Then the latency at 10, 50 and 90 % of the
+/// highest rate, open loop, and of a single caller against bare libpq.
+void measure_steady(const plan& how, report& into);
+void measure_latency(const plan& how, report& into);
+void measure_depth_one(const plan& how, report& into);
+/// Reads by key at depth 1, 8 and 64 against pgbench with as many clients.
+void measure_reads(const plan& how, report& into);
+/// P8: what a refresh costs the database, by its own counters.
+void measure_cost(const plan& how, report& into);
+/// Refreshes a second by batch size and connections; also as `folder`/db_curve.csv and .svg.
+void measure_curve(const plan& how, report& into, const std::string& folder);
+
+}  // namespace pam::bench

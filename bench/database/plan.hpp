@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace pam::bench {
+
+/// What to measure, how long, and where the servers are.
+struct plan {
+  // Servers; found by `services`
+  std::string socket_dir;
+  std::string data_dir;  ///< PostgreSQL's, for the CPU time of its processes and the flush time of its disk
+  std::uint16_t postgres_port = 0;
+  std::uint16_t pgbouncer_port = 0;      ///< 1.18
+  std::uint16_t new_pgbouncer_port = 0;  ///< >= 1.21; 0 when there is none
+  std::string superuser = "postgres";
+  std::string pg_bin = "/usr/lib/postgresql/15/bin";
+
+  // Data
+  std::string database = "pam_bench_db";
+  std::int64_t sessions = 200'000;
+
+  // Effort
+  int seconds = 2;  ///< length of one sample
+  int repeats = 5;  ///< samples of each kind, interleaved: ours, reference, ours, ...
+  bool has_checkpoint = true;
+
+  // Ours
+  std::size_t callers = 384;
+  std::size_t pipelines = 2;
+  std::size_t batch = 64;
+  std::size_t batches_in_flight = 2;
+};
+
+/// A way to the server.
+struct route {
+  const char* name;
+  std::uint16_t plan::* port;
+  const char* user;      ///< the role of ours and of the reference
+  const char* protocol;  ///< of pgbench -M
+  double target;         ///< of P1
+};
+
+/// The product's role plans generically; where every statement is planned anew (an old pooler) that costs
+/// more than planning for the values (docs/adr/0016), so this role, of both sides, does the latter.
+inline constexpr const char* custom_planning_role = "pam_bench_pooled";
+
+inline constexpr route routes[] = {
+    {"direct", &plan::postgres_port, "pam_app", "prepared", 8},
+    {"pgbouncer-new", &plan::new_pgbouncer_port, "pam_app", "prepared", 6},
+    {"pgbouncer-1.18", &plan::pgbouncer_port, custom_planning_role, "extended", 5},
+};
+
+}  // namespace pam::bench

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <string>
+
+namespace pam::bench {
+
+/// CPU seconds of this process so far.
+[[nodiscard]] double own_cpu_seconds();
+/// CPU seconds of the children this process has waited for.
+[[nodiscard]] double children_cpu_seconds();
+/// CPU seconds of PostgreSQL so far: of the postmaster whose data folder it is, and its living children.
+/// Backends that ended are not counted: ask while the measured connections are open.
+[[nodiscard]] double postgres_cpu_seconds(const std::string& data_dir);
+
+}  // namespace pam::bench

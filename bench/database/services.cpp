@@ -1,0 +1,70 @@
+#include "bench/database/services.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <fstream>
+#include <stdexcept>
+#include <utility>
+
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+namespace pam::bench {
+
+namespace {
+
+// The whole table in memory, as in production, and room for WAL between checkpoints of our own.
+constexpr const char* server_settings =
+    "shared_buffers = 1GB\nmax_wal_size = 8GB\ncheckpoint_timeout = 1h\n"
+    "shared_preload_libraries = 'pg_stat_statements'\npg_stat_statements.track = all\n";
+
+std::uint16_t port_of(const std::string& text) {
+  return static_cast<std::uint16_t>(std::stoi(text));
+}
+
+}  // namespace
+
+void read_services(const std::filesystem::path& env, plan& how) {
+  std::ifstream file{env};
+  for (std::string line; std::getline(file, line);) {
+    const auto equals = line.find('=');
+    if (equals == std::string::npos) continue;
+    const std::string name = line.substr(0, equals);
+    const std::string value = line.substr(equals + 1);
+    if (name == "PAM_TEST_PG_SOCKET_DIR") how.socket_dir = value;
+    if (name == "PAM_TEST_PG_PORT") how.postgres_port = port_of(value);
+    if (name == "PAM_TEST_PGBOUNCER_PORT") how.pgbouncer_port = port_of(value);
+    if (name == "PAM_TEST_PGBOUNCER_NEW_PORT") how.new_pgbouncer_port = port_of(value);
+    if (name == "PAM_TEST_PG_SUPERUSER") how.superuser = value;
+    if (name == "PAM_TEST_PG_BIN") how.pg_bin = value;
+    if (name == "PAM_TEST_SERVICES_ROOT") how.data_dir = value + "/data";
+  }
+  if (how.socket_dir.empty()) throw std::runtime_error("no servers are described in " + env.string());
+}
+
+services::services(std::string script, plan& how) : script_(std::move(script)) {
+  directory_ = std::filesystem::temp_directory_path() / fmt::format("pam_bench_db_{}", ::getpid());
+  std::filesystem::create_directories(directory_);
+  ::setenv("PAM_TEST_PG_FSYNC", "on", 1);
+  ::setenv("PAM_TEST_PG_SETTINGS", server_settings, 1);
+  run("start");
+  read_services(directory_ / "env", how);
+}
+
+services::~services() {
+  try {
+    run("stop");
+    std::filesystem::remove_all(directory_);
+  } catch (const std::exception& failure) {
+    fmt::print(stderr, "{}\n", failure.what());
+  }
+}
+
+void services::run(const char* verb) const {
+  const std::string command = fmt::format("'{}' {} '{}'", script_, verb, directory_.string());
+  if (std::system(command.c_str()) != 0) throw std::runtime_error("failed: " + command);
+}
+
+}  // namespace pam::bench

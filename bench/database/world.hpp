@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include <boost/uuid/uuid.hpp>
+
+#include "bench/database/plan.hpp"
+#include "db/admin_connection.hpp"
+#include "db/params.hpp"
+#include "db/statement.hpp"
+
+namespace pam::bench {
+
+/// Session `n` has the id whose hexadecimal digits are `n` written in decimal: pgbench, which has no
+/// strings, makes the same ids by `lpad(n::text, 32, '0')::uuid`. Ids grow with `n` as UUIDv7 do with time.
+[[nodiscard]] boost::uuids::uuid id_of(std::int64_t number);
+/// Two sessions share an account.
+[[nodiscard]] inline std::int64_t account_of(std::int64_t session) {
+  return session / 2;
+}
+
+/// A statement of the product, and the same one as a pgbench script.
+struct hot_statement {
+  std::string sql;
+  std::unique_ptr<db::statement> what;  ///< points into `sql`
+  std::string pgbench_script;           ///< uses the variable `sessions`
+  db::params (*parameters)(std::int64_t session) = nullptr;
+};
+
+/// The refresh of the catalogue. Its generation is compared by >=, since pgbench cannot know it, and every
+/// refresh presents and stores the same hash.
+[[nodiscard]] hot_statement refresh_statement();
+/// The read by key behind every bearer token.
+[[nodiscard]] hot_statement bearer_statement();
+
+[[nodiscard]] db::admin_connection connect(const plan& how, const std::string& database);
+void run(db::admin_connection& on, const std::string& script);
+[[nodiscard]] std::string value(db::admin_connection& on, const std::string& sql);
+
+/// Makes the database: migrated as the product's, five filled partitions of sessions, three empty ones
+/// ahead, two sessions an account. Throws when commits would not be durable.
+void create_world(const plan& how);
+void drop_world(const plan& how);
+
+/// Runs CHECKPOINT `seconds / 2` into a sample, beside it; the destructor waits for its end.
+class checkpoint_in_the_middle {
+ public:
+  explicit checkpoint_in_the_middle(const plan& how);
+
+ private:
+  std::jthread worker_;  // joins when it dies
+};
+
+}  // namespace pam::bench
