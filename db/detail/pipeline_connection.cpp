@@ -13,6 +13,20 @@ namespace {
 // libpq ends each statement with a NULL. More in a row mean that it waits for nothing any more.
 constexpr int nulls_at_most = 3;
 
+// From so many calls on that stand behind one of the same statement, a plan for all values costs less than
+// one for each call's own (0.4 ms against 0.12 ms each for a refresh over nine partitions).
+constexpr std::ptrdiff_t repeats_worth_one_plan = 8;
+
+// Until the batch's end, whatever the role's setting is. No warning, unlike SET LOCAL outside a block.
+constexpr const char* plan_once_sql = "SELECT set_config('plan_cache_mode', 'force_generic_plan', true)";
+
+// Calls whose neighbour before them runs the same statement.
+std::ptrdiff_t repeats_in(std::span<entry* const> batch) {
+  std::ptrdiff_t count = 0;
+  for (std::size_t i = 1; i < batch.size(); ++i) count += batch[i]->what == batch[i - 1]->what ? 1 : 0;
+  return count;
+}
+
 error broken(std::string_view detail) {
   error failure;
   failure.code = errc::protocol;
@@ -110,6 +124,14 @@ bool pipeline_connection::send_entry(entry& item) {
     return PQsendQueryPrepared(connection, later.empty() ? what.name.c_str() : later.c_str(), bound.count,
                                bound.values.data(), bound.lengths.data(), bound.formats.data(), 1) == 1;
   }
+  // One Parse serves all calls of a statement that stand next to each other: the unnamed statement lives
+  // until the next Parse, and the batch keeps its server connection until its Sync.
+  if (unnamed_ == &what && unnamed_epoch_ == item.sent_epoch) {
+    return PQsendQueryPrepared(connection, "", bound.count, bound.values.data(), bound.lengths.data(),
+                               bound.formats.data(), 1) == 1;
+  }
+  unnamed_ = &what;
+  unnamed_epoch_ = item.sent_epoch;
   const std::string later = item.sent_epoch == 0 ? std::string{} : text_of(what, item.sent_epoch);
   return PQsendQueryParams(connection, later.empty() ? what.sql.data() : later.c_str(), bound.count,
                            bound.types.data(), bound.values.data(), bound.lengths.data(),
@@ -137,6 +159,15 @@ void pipeline_connection::send(std::span<entry* const> batch) {
   if (asks_position_ && !send_position_query()) {
     fail(connection_error(session_->get(), errc::connection, outcome::unknown));
     return;
+  }
+  unnamed_ = nullptr;  // another server connection may serve this batch
+  // Citus cannot plan every statement generically.
+  if (!has_names() && core_.rules(channel_).atomic_batches && repeats_in(batch) >= repeats_worth_one_plan) {
+    expected_.back().awaits_setting = true;
+    if (PQsendQueryParams(session_->get(), plan_once_sql, 0, nullptr, nullptr, nullptr, nullptr, 1) != 1) {
+      fail(connection_error(session_->get(), errc::connection, outcome::unknown));
+      return;
+    }
   }
   for (entry* item : batch) {
     if (!send_entry(*item)) {
@@ -258,6 +289,9 @@ bool pipeline_connection::take_position(pg_result_ptr result) {
 
 bool pipeline_connection::take_of_batch(pg_result_ptr result) {
   if (expected_.front().awaits_position) return take_position(std::move(result));
+  if (std::exchange(expected_.front().awaits_setting, false)) {
+    return PQresultStatus(result.get()) == PGRES_TUPLES_OK || fail(error_of(result.get()));
+  }
   switch (PQresultStatus(result.get())) {
     case PGRES_TUPLES_OK:
     case PGRES_COMMAND_OK:

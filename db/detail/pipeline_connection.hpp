@@ -69,6 +69,7 @@ class pipeline_connection : public std::enable_shared_from_this<pipeline_connect
     const statement* parsed = nullptr;
     std::uint32_t epoch = 0;
     bool awaits_position = false;
+    bool awaits_setting = false;  ///< the batch begins with a setting of its own, behind the position
   };
 
   [[nodiscard]] bool has_names() const { return mode_ != pooler_mode::pgbouncer_safe; }
@@ -98,6 +99,9 @@ class pipeline_connection : public std::enable_shared_from_this<pipeline_connect
   std::deque<expectation> expected_;
   bool asks_position_ = false;
   std::uint64_t position_ = 0;  ///< of the batch that is being answered
+  /// What the unnamed statement holds inside the batch that is being sent.
+  const statement* unnamed_ = nullptr;
+  std::uint32_t unnamed_epoch_ = 0;
   bool is_started_ = false;
   bool is_writing_ = false;
   bool is_dead_ = false;

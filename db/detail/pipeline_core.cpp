@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <string_view>
 #include <tuple>
 #include <utility>
@@ -60,9 +61,13 @@ bool waits_for_row(const entry& item) {
          item.what->opts.batch == batch::shared && !item.traits->runs_alone;
 }
 
-/// Lock order inside a batch. Reads (no rank) come first: they wait for nobody.
-auto lock_key(const entry& item) {
-  return std::tuple{item.what->opts.rank, row_key(item), item.sequence};
+/// Lock order inside a batch. Reads (no rank) come first: they wait for nobody, and those of one statement
+/// stand together, so that one Parse serves them where there are no names.
+bool goes_before(const entry& a, const entry& b) {
+  const auto lock_key = [](const entry& item) { return std::tuple{item.what->opts.rank, row_key(item)}; };
+  if (lock_key(a) != lock_key(b)) return lock_key(a) < lock_key(b);
+  if (row_key(a).empty() && a.what != b.what) return std::less<>{}(a.what, b.what);
+  return a.sequence < b.sequence;
 }
 
 }  // namespace
@@ -299,7 +304,7 @@ void pipeline_core::fill_shared(flight& batch) {
   }
   // One order for everybody who locks several rows: two batches cannot wait for each other.
   std::sort(batch.items.begin(), batch.items.end(),
-            [](const entry* a, const entry* b) { return lock_key(*a) < lock_key(*b); });
+            [](const entry* a, const entry* b) { return goes_before(*a, *b); });
 }
 
 std::span<entry* const> pipeline_core::take_batch(channel which, time_point now) {

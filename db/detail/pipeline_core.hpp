@@ -73,6 +73,7 @@ class pipeline_core {
   /// The connection is gone. Entries that are safe to repeat, or certainly rolled back, queue again.
   void lose(channel which, time_point now);
   [[nodiscard]] bool is_open(channel which) const { return lanes_[which].is_open; }
+  [[nodiscard]] const channel_rules& rules(channel which) const { return lanes_[which].rules; }
 
   // Sending
   /// The least loaded channel that may send, when there is something to send.

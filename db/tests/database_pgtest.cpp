@@ -1,6 +1,7 @@
 #include "db/database.hpp"
 
 #include <array>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -39,9 +40,10 @@ constexpr statement doze{"SELECT pg_sleep($1::float8 / 1000)", types(pg_type::in
 constexpr statement check_later{
     "INSERT INTO children (id, parent) VALUES ($1, $2)", types(pg_type::int8, pg_type::int8), {}};
 constexpr statement moving_type{"SELECT * FROM moving WHERE $1::int8 > 0", types(pg_type::int8), {}};
-constexpr std::array<const statement*, 11> all_statements{
+constexpr statement plan_mode{"SELECT current_setting('plan_cache_mode')", types(), {}};
+constexpr std::array<const statement*, 12> all_statements{
     &echo,      &every_type, &insert, &insert_raw,  &insert_once, &touch,
-    &read_item, &divide,     &doze,   &check_later, &moving_type};
+    &read_item, &divide,     &doze,   &check_later, &moving_type, &plan_mode};
 
 constexpr const char* schema =
     "CREATE TABLE items (id int8 PRIMARY KEY, owner text NOT NULL, hits int4 NOT NULL DEFAULT 0);"
@@ -90,6 +92,17 @@ class database_pg : public ::testing::TestWithParam<way> {
     return scratch.value(
                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
                " AND wait_event = 'PgSleep'") != "0";
+  }
+
+  /// Lines of the server's log about this database that contain `text`.
+  std::uint64_t count_in_log(std::string_view text) {
+    std::ifstream log{service("PAM_TEST_SERVICES_ROOT") + "/log/postgres.log"};
+    std::uint64_t count = 0;
+    for (std::string line; std::getline(log, line);) {
+      const bool is_ours = line.find("@" + scratch.name() + " ") != std::string::npos;
+      if (is_ours && line.find(text) != std::string::npos) ++count;
+    }
+    return count;
   }
 
   scratch_database scratch;
@@ -189,6 +202,67 @@ TEST_P(database_pg, concurrent_statements_share_syncs) {
     EXPECT_EQ(scratch.value("SELECT count(*) FROM items"), "256");
     EXPECT_LE(db.stats().batches, 6U);
     EXPECT_EQ(db.stats().statements_executed, callers);
+    co_await db.close(async::within(5s));
+  });
+}
+
+// What the server logs is what it was asked to parse.
+TEST_P(database_pg, one_parse_serves_neighbours_that_run_the_same_statement) {
+  scratch.run("ALTER DATABASE " + scratch.name() + " SET log_min_duration_statement = 0");
+  run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
+    database db{context, settings(), all_statements};
+    co_await start(db);
+    constexpr std::size_t callers = 40;
+    std::vector<std::optional<result<rows>>> inserted(callers);
+    std::vector<std::optional<result<rows>>> read(callers);
+    crowd many{context};
+
+    for (std::size_t i = 0; i < callers; ++i) {
+      const auto id = static_cast<std::int64_t>(i);
+      many.add(
+          [&, i, id] { return run_into(db, insert, pair_of(id, "x" + std::to_string(id)), inserted[i]); });
+    }
+    co_await many.done();
+    crowd readers{context};
+    for (std::size_t i = 0; i < callers; ++i) {
+      const auto id = static_cast<std::int64_t>(i);
+      readers.add([&, i, id] { return run_into(db, i % 2 == 0 ? read_item : touch, one(id), read[i]); });
+    }
+    co_await readers.done();
+
+    for (std::size_t i = 0; i < callers; ++i) EXPECT_EQ(inserted[i]->value().affected(), 1);
+    for (std::size_t i = 0; i < callers; i += 2) {
+      EXPECT_EQ(read[i]->value().int8(0, 0), static_cast<std::int64_t>(i));
+      EXPECT_EQ(read[i]->value().text(0, 1), "x" + std::to_string(i));
+    }
+    const std::uint64_t parses = count_in_log("parse <unnamed>: INSERT INTO items");
+    const bool has_names = GetParam().mode == pooler_mode::direct;  // then they were parsed while connecting
+    EXPECT_EQ(parses == 0, has_names);
+    EXPECT_LE(parses, db.stats().batches) << "more than one a batch";
+    co_await db.close(async::within(5s));
+  });
+}
+
+TEST_P(database_pg, a_batch_that_plans_once_leaves_no_setting_behind) {
+  scratch.run("ALTER DATABASE " + scratch.name() + " SET plan_cache_mode = force_custom_plan");
+  run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
+    database db{context, settings(), all_statements};
+    co_await start(db);
+    std::vector<std::optional<result<rows>>> answers(40);
+    crowd many{context};
+
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+      const bool fails = i == 20;
+      many.add([&, i, fails] {
+        return fails ? run_into(db, insert_raw, pair_of(19, "twice"), answers[i])
+                     : run_into(db, insert_raw, pair_of(static_cast<std::int64_t>(i), "x"), answers[i]);
+      });
+    }
+    co_await many.done();
+    const auto mode = co_await db.execute(plan_mode, params{}, within(5s));
+
+    EXPECT_EQ(mode.value().text(0, 0), "force_custom_plan");
+    EXPECT_EQ(scratch.value("SELECT count(*) FROM items"), "39");
     co_await db.close(async::within(5s));
   });
 }
