@@ -6,13 +6,14 @@
 #include <optional>
 
 #include "server/crypto/detail/base64url.hpp"
+#include "server/crypto/detail/foreign_hash.hpp"
 #include "server/crypto/detail/sodium.hpp"
 
 namespace pam::crypto {
 
 namespace {
 
-/// One scheme of stored hashes; bcrypt and the rest join as one row of the table below.
+/// One scheme of our own hashes; those of other systems are detail/foreign_hash.hpp's.
 struct scheme {
   std::string_view prefix;
   bool is_current;  ///< what hash_password() makes: anything else wants a rehash
@@ -137,7 +138,12 @@ result<verification> verify_password(const secret& password, const std::string& 
   detail::ensure_sodium();
   const auto found = std::ranges::find_if(
       schemes, [&stored](const scheme& each) { return stored.starts_with(each.prefix); });
-  if (found == schemes.end()) return bad_hash("unknown scheme");
+  if (found == schemes.end()) {
+    const auto foreign = detail::verify_foreign(password, stored, cost);
+    if (!foreign) return bad_hash("unknown scheme");
+    if (foreign->has_error()) return foreign->error();
+    return verification{.matches = **foreign, .needs_rehash = **foreign};
+  }
   return found->verify(*found, password, stored, cost);
 }
 

@@ -17,7 +17,8 @@ inline constexpr std::uint32_t max_cost_factor = 8;
 /// `password` with a fresh salt. Blocking, tens of milliseconds; `failure` when memory is short.
 [[nodiscard]] result<std::string> hash_password(const secret& password, const hash_cost& cost);
 
-/// Checks `password` against a stored hash of any known scheme: today "$argon2id$" and "$argon2i$".
+/// Checks `password` against a stored hash of any known scheme: "$argon2id$", "$argon2i$", and those of
+/// other systems (detail/foreign_hash.hpp).
 /// Blocking, costs what the stored hash asks for.
 /// @param cost  the pool's: the bound for what `stored` may ask for, and the measure of needs_rehash
 /// @return bad_hash (at once) for an unknown scheme, malformed text or unacceptable costs; failure

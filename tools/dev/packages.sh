@@ -8,7 +8,7 @@ packages_of() {
     build)
       echo clang-19 lld-19 libclang-rt-19-dev clang-tidy-19 clang-format-19
       echo cmake ninja-build ccache pkg-config
-      echo libboost1.81-dev libpq-dev libsimdjson-dev libssl-dev libsodium-dev libspdlog-dev libfmt-dev
+      echo libboost1.81-dev libpq-dev libsimdjson-dev libssl-dev libsodium-dev libcrypt-dev libspdlog-dev libfmt-dev
       echo libcli11-dev libtomlplusplus-dev libidn2-dev libunistring-dev
       echo libgtest-dev libgmock-dev libbenchmark-dev
       ;;
