@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "server/api/oauth.hpp"
+
 namespace pam::api {
 namespace {
 
@@ -126,6 +128,19 @@ protocol::problem to_problem(const auth::error& failure, origin from) {
               "Something went wrong on our side; the request id names it in our log.");
 }
 
+namespace {
+
+/// What the service itself refuses (no such method, too large, over capacity), in the family's own words.
+void answer_as_oauth(net::request_context& request, const protocol::problem& what) {
+  const unsigned status = what.http_status();
+  std::string_view error = "invalid_request";
+  if (status == 503 || status == 504 || status == 429) error = "temporarily_unavailable";
+  if (status == 500) error = "server_error";
+  answer_oauth_error(request, status, error, what.detail);
+}
+
+}  // namespace
+
 bool wants_string_codes(const net::request_context& request) {
   // Versions are dates (YYYY-MM-DD), which compare as text; anything else asks for nothing.
   const std::string_view version = request.header("x-supabase-api-version");
@@ -139,6 +154,7 @@ bool wants_string_codes(const net::request_context& request) {
 }
 
 void answer(service& application, net::request_context& request, protocol::problem what) {
+  if (is_oauth(request)) return answer_as_oauth(request, what);
   what.request_id = request.id();
   request.out.status = what.http_status();
   request.out.content_type = protocol::problem_content_type;

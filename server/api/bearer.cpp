@@ -11,8 +11,11 @@ namespace {
 
 namespace codes = protocol::codes;
 
-/// The token of `Authorization: Bearer <token>` (RFC 6750 section 2.1); the scheme's case is free.
-std::string_view bearer_token(std::string_view authorization) {
+}  // namespace
+
+std::string_view bearer_token(const net::request_context& request) {
+  const std::string_view authorization = request.header("authorization");
+  // The scheme's case is free.
   constexpr std::string_view scheme = "bearer ";
   if (authorization.size() <= scheme.size()) return {};
   for (std::size_t i = 0; i < scheme.size(); ++i) {
@@ -35,10 +38,8 @@ void refuse_token(service& application, net::request_context& request, const pro
   answer(application, request, std::move(what));
 }
 
-}  // namespace
-
 std::optional<auth::bearer> verify_bearer(service& application, net::request_context& request) {
-  const std::string_view token = bearer_token(request.header("authorization"));
+  const std::string_view token = bearer_token(request);
   if (token.empty()) {
     refuse_token(application, request, codes::no_authorization, "This endpoint requires a Bearer token");
     return std::nullopt;

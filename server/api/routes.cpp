@@ -17,17 +17,20 @@ enum index : std::size_t {
   list_sessions,
   end_sessions,
   end_session,
+  end_everybody,
   settings,
   health,
   jwks,
+  introspect,
+  revoke,
   handler_count
 };
 
 constexpr std::array<handler, handler_count> handlers{
-    post_signup,     post_token,     post_logout,  get_user,   put_user, get_sessions,
-    delete_sessions, delete_session, get_settings, get_health, get_jwks};
+    post_signup,    post_token,      post_logout,  get_user,   put_user, get_sessions,    delete_sessions,
+    delete_session, post_logout_all, get_settings, get_health, get_jwks, post_introspect, post_revoke};
 
-constexpr std::array first_party_routes{
+constexpr std::array routes{
     net::route{method::post, "/signup", cost_class::hash, signup},
     net::route{method::post, "/token", cost_class::write, token},  // a password grant counts as hash
     net::route{method::post, "/logout", cost_class::write, logout},
@@ -36,14 +39,20 @@ constexpr std::array first_party_routes{
     net::route{method::get, "/sessions", cost_class::read, list_sessions},
     net::route{method::del, "/sessions", cost_class::write, end_sessions},
     net::route{method::del, "/sessions/{id}", cost_class::write, end_session},
+    net::route{method::post, "/admin/logout_all", cost_class::write, end_everybody},
     net::route{method::get, "/settings", cost_class::free, settings},
     net::route{method::get, "/health", cost_class::free, health},
     net::route{method::get, "/.well-known/jwks.json", cost_class::free, jwks},
+    net::route{method::post, "/oauth2/introspect", cost_class::read, introspect},
+    net::route{method::post, "/oauth2/revoke", cost_class::write, revoke},
 };
 
-/// Discovery answers at the root too: the last rows of the table.
+// The table ends with discovery, which answers at the root too, and OAuth 2.0, which answers only there.
 constexpr std::size_t discovery_routes = 2;
-constexpr std::span<const net::route> root_routes = std::span{first_party_routes}.last<discovery_routes>();
+constexpr std::size_t oauth_routes = 2;
+constexpr std::span<const net::route> first_party_routes =
+    std::span{routes}.first<routes.size() - oauth_routes>();
+constexpr std::span<const net::route> root_routes = std::span{routes}.last<discovery_routes + oauth_routes>();
 
 constexpr net::route off(std::string_view pattern) {
   return {method::get, pattern, cost_class::free, 0};
@@ -117,7 +126,7 @@ net::cost_class cost_of(const net::route& route, const net::request_context& req
 }
 
 std::span<const net::route> all_routes() {
-  return first_party_routes;
+  return routes;
 }
 
 handler handler_of(std::size_t index) {

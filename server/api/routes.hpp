@@ -14,7 +14,8 @@ class service;
 /// Answers one request into `request.out`. Runs as part of the request's coroutine.
 using handler = boost::asio::awaitable<void> (*)(service& application, net::request_context& request);
 
-/// Finds the route of a request: first-party routes under `prefix`, discovery at the root as well.
+/// Finds the route of a request: first-party routes under `prefix`, OAuth 2.0 at the root, discovery at
+/// both.
 [[nodiscard]] net::route_match match_route(std::string_view prefix, const net::request_context& request);
 
 /// True for a path that GoTrue's clients call and this server has no route for: 404 `feature_disabled`.
@@ -23,7 +24,8 @@ using handler = boost::asio::awaitable<void> (*)(service& application, net::requ
 /// What the request costs: the route's class, or `hash` for a password grant.
 [[nodiscard]] net::cost_class cost_of(const net::route& route, const net::request_context& request);
 
-/// Every route, first-party ones first (patterns without the prefix): for metrics and documentation.
+/// Every route, first-party ones first (patterns without the prefix), then those of OAuth 2.0: for metrics
+/// and documentation.
 [[nodiscard]] std::span<const net::route> all_routes();
 
 /// The handler behind a `net::route::index`.
@@ -38,6 +40,9 @@ boost::asio::awaitable<void> post_logout(service&, net::request_context&);  // s
 boost::asio::awaitable<void> get_sessions(service&, net::request_context&);
 boost::asio::awaitable<void> delete_sessions(service&, net::request_context&);
 boost::asio::awaitable<void> delete_session(service&, net::request_context&);
+boost::asio::awaitable<void> post_logout_all(service&, net::request_context&);  // admin_routes.cpp
+boost::asio::awaitable<void> post_introspect(service&, net::request_context&);  // oauth_routes.cpp
+boost::asio::awaitable<void> post_revoke(service&, net::request_context&);
 boost::asio::awaitable<void> get_settings(service&, net::request_context&);  // discovery_routes.cpp
 boost::asio::awaitable<void> get_health(service&, net::request_context&);
 boost::asio::awaitable<void> get_jwks(service&, net::request_context&);

@@ -32,7 +32,12 @@ const protocol::error_code& code_named(std::string_view name) {
 
 service::service(settings how, auth::accounts& accounts, auth::sessions& sessions,
                  const auth::access_tokens& tokens, observer& watcher)
-    : how_(std::move(how)), accounts_(accounts), sessions_(sessions), tokens_(tokens), watcher_(watcher) {}
+    : how_(std::move(how)),
+      clients_(how_.oauth_clients),
+      accounts_(accounts),
+      sessions_(sessions),
+      tokens_(tokens),
+      watcher_(watcher) {}
 
 boost::asio::awaitable<void> service::serve(net::request_context& request) {
   if (request.verb == net::method::options && request.has_header("origin")) {

@@ -15,6 +15,7 @@
 #include "protocol/objects.hpp"
 #include "server/auth/access_tokens.hpp"
 #include "server/auth/accounts.hpp"
+#include "server/auth/oauth_clients.hpp"
 #include "server/auth/sessions.hpp"
 #include "server/auth/verified_tokens.hpp"
 #include "server/net/router.hpp"
@@ -29,6 +30,9 @@ struct settings {
   std::vector<std::string> cors_origins{"*"};
   protocol::settings features;  ///< what GET /settings answers
   std::array<std::size_t, net::cost_classes> in_flight_limits{100'000, 4096, 4096, 256};
+  std::vector<std::string> admin_roles{"service_role", "supabase_admin"};
+  std::vector<std::string> oauth_clients;  ///< "id:sha256:hex", see auth::oauth_clients
+  bool admin_may_be_unbounded = false;     ///< machine tokens without exp and aud are accepted
 };
 
 /// Sees every finished request: access log and metrics. Must not throw.
@@ -39,6 +43,9 @@ class observer {
   /// An error whose detail must reach the log and nobody else.
   virtual void failed(const net::request_context& request, std::string_view what,
                       std::string_view detail) noexcept = 0;
+  /// An administrator's call that was carried out: who, and what he did.
+  virtual void administered(const net::request_context& request, std::string_view actor,
+                            std::string_view action) noexcept = 0;
 };
 
 /// Requests in flight and refusals of one cost class. Written on the shard, readable from any thread.
@@ -86,6 +93,7 @@ class service final : public net::service {
   [[nodiscard]] auth::sessions& sessions() { return sessions_; }
   [[nodiscard]] const auth::access_tokens& tokens() const { return tokens_; }
   [[nodiscard]] auth::verified_tokens& verified() { return verified_; }
+  [[nodiscard]] const auth::oauth_clients& clients() const { return clients_; }
   [[nodiscard]] observer& watcher() { return watcher_; }
   [[nodiscard]] const admission_statistics& admission(net::cost_class of) const {
     return admission_[static_cast<std::size_t>(of)];
@@ -97,6 +105,7 @@ class service final : public net::service {
   void add_common_headers(net::request_context& request) const;
 
   settings how_;
+  auth::oauth_clients clients_;
   auth::accounts& accounts_;
   auth::sessions& sessions_;
   const auth::access_tokens& tokens_;

@@ -40,11 +40,7 @@ class access_tokens {
   /// The payload of a user's token whose signature and registered claims are good.
   /// @return crypto's error: bad_token, unknown_key or expired
   [[nodiscard]] crypto::result<std::string> verify(std::string_view token) const {
-    crypto::jwt_expectation expected;
-    expected.issuer = policy_.issuer;
-    expected.audience = policy_.audience;
-    expected.now = std::chrono::system_clock::now();
-    auto verified = keys_.verify(token, expected);
+    auto verified = keys_.verify(token, expectation());
     if (verified.has_error()) return verified.error();
     if (verified->use != crypto::key_use::user) {
       return crypto::error{crypto::errc::bad_token, "a machine token is not a user's"};
@@ -52,10 +48,29 @@ class access_tokens {
     return std::move(verified->payload);
   }
 
+  /// A token of either use. Only a machine's may lack `exp` and `aud`, and only when the caller says so.
+  [[nodiscard]] crypto::result<crypto::verified_jwt> verify_any(std::string_view token,
+                                                                bool may_be_unbounded) const {
+    auto expected = expectation();
+    expected.may_be_unbounded = may_be_unbounded;
+    auto verified = keys_.verify(token, expected);
+    if (!may_be_unbounded || verified.has_error() || verified->use == crypto::key_use::machine)
+      return verified;
+    return keys_.verify(token, expectation());
+  }
+
   [[nodiscard]] const std::string& public_jwks() const { return keys_.public_jwks(); }
   [[nodiscard]] const access_token_policy& policy() const { return policy_; }
 
  private:
+  [[nodiscard]] crypto::jwt_expectation expectation() const {
+    crypto::jwt_expectation expected;
+    expected.issuer = policy_.issuer;
+    expected.audience = policy_.audience;
+    expected.now = std::chrono::system_clock::now();
+    return expected;
+  }
+
   const crypto::key_ring& keys_;
   access_token_policy policy_;
 };

@@ -100,7 +100,7 @@ constexpr auto update_sql = detail::sql(
     "hashed_password = coalesce($5, hashed_password), updated_at = greatest(updated_at, $7) "
     "WHERE id = $1 AND deleted_at IS NULL AND (banned_until IS NULL OR banned_until <= $7) "
     "AND EXISTS (SELECT 1 FROM sessions s WHERE s.account_id = $1 AND s.id = $2 AND s.revoked_at IS NULL "
-    "AND s.expires_at > $7) "
+    "AND s.expires_at > $7 AND (tokens_valid_after IS NULL OR tokens_valid_after <= s.created_at)) "
     "AND ($5::text IS NULL OR hashed_password IS NULL AND $6::text IS NULL OR hashed_password IN ($5, $6)) "
     "AND ($3 IS NULL AND cardinality($4) = 0 "
     "OR octet_length(((metadata || coalesce($3, '{}')) - $4)::text) <= 4096) RETURNING *) SELECT ",

@@ -246,8 +246,10 @@ boost::asio::awaitable<error> accounts::why_unchanged(session_key who,
   auto bearer = co_await sessions_.find_bearer(who, deadline);
   if (bearer.has_error()) co_return bearer.error();
   const timestamp now = clock_now();
-  const bool is_ended = !bearer->has_value() || !(*bearer)->has_session || (*bearer)->is_session_revoked ||
-                        (*bearer)->session_expires_at <= now;
+  const bool is_ended =
+      !bearer->has_value() || !(*bearer)->has_session || (*bearer)->is_session_revoked ||
+      (*bearer)->session_expires_at <= now ||
+      ((*bearer)->tokens_valid_after && *(*bearer)->tokens_valid_after > session_start(who.session));
   if (is_ended) co_return failed(errc::session_not_found);
   if ((*bearer)->banned_until && *(*bearer)->banned_until > now) co_return failed(errc::account_banned);
   co_return failed(errc::metadata_too_large);

@@ -103,7 +103,8 @@ constexpr db::statement ensure_partitions_statement{
 constexpr auto list_sql =
     detail::sql("SELECT ", session_list,
                 " FROM sessions s WHERE s.account_id = $1 AND s.id >= $2 "
-                "AND s.revoked_at IS NULL AND s.expires_at > $3 ORDER BY s.id DESC LIMIT 100");
+                "AND s.revoked_at IS NULL AND s.expires_at > $3 AND NOT EXISTS (SELECT 1 FROM accounts a "
+                "WHERE a.id = $1 AND a.tokens_valid_after > s.created_at) ORDER BY s.id DESC LIMIT 100");
 constexpr db::statement list_statement{
     list_sql.c_str(), db::types(pg_type::uuid, pg_type::uuid, pg_type::timestamptz), {}};
 
@@ -267,10 +268,12 @@ boost::asio::awaitable<result<std::int64_t>> session_repository::end_others(sess
 
 boost::asio::awaitable<result<std::vector<session>>> session_repository::list(uuid account,
                                                                               db::wal_position seen,
+                                                                              timestamp not_before,
                                                                               timestamp now,
                                                                               async::deadline deadline) {
+  const timestamp oldest = std::max<timestamp>(not_before, now - longest_session);
   db::params values;
-  values.add(account).add(detail::uuid_floor(now - longest_session)).add(now);
+  values.add(account).add(detail::uuid_floor(oldest)).add(now);
   const db::call_options options{
       .deadline = deadline, .read = db::read_from::replica, .account = account, .seen = seen};
   auto rows = co_await database_.execute(list_statement, std::move(values), options);

@@ -82,9 +82,11 @@ class session_repository {
   /// Ends the account's sessions except `keep` (nil: none is kept). @return how many
   boost::asio::awaitable<result<std::int64_t>> end_others(session_key keep, revoke_reason why, timestamp now,
                                                           async::deadline deadline);
-  /// Live sessions, newest first, at most 100. A replica may answer that has replayed `seen`.
+  /// Live sessions that began at `not_before` or later, newest first, at most 100. A replica may answer that
+  /// has replayed `seen`.
   boost::asio::awaitable<result<std::vector<session>>> list(uuid account, db::wal_position seen,
-                                                            timestamp now, async::deadline deadline);
+                                                            timestamp not_before, timestamp now,
+                                                            async::deadline deadline);
 
   /// @return nullopt when the account does not exist
   boost::asio::awaitable<result<std::optional<bearer_row>>> find_bearer(session_key key,

@@ -64,6 +64,8 @@ boost::asio::awaitable<result<grant>> sessions::refresh(crypto::refresh_token pr
     count(statistics_.not_genuine);
     co_return failed(errc::refresh_token_not_found);
   }
+  auto is_after_cut = co_await check_cut(presented.session, deadline);
+  if (is_after_cut.has_error()) co_return is_after_cut.error();
   // One moment for all rounds: a rotation of ours whose answer was lost is recognised by it.
   const timestamp now = clock_now();
   for (int round = 0; round < max_rounds; ++round) {
@@ -164,7 +166,55 @@ boost::asio::awaitable<result<std::optional<grant>>> sessions::carry_out(verdict
   co_return failed(errc::internal);
 }
 
+boost::asio::awaitable<result<void>> sessions::check_cut(uuid session, async::deadline deadline) {
+  auto cut = co_await cut_.valid_after(deadline);
+  if (cut.has_error()) co_return cut.error();
+  if (session_start(session) < *cut) co_return failed(errc::session_not_found);
+  co_return result<void>{};
+}
+
+boost::asio::awaitable<result<std::optional<timestamp>>> sessions::current_until(
+    crypto::refresh_token presented, async::deadline deadline) {
+  std::optional<timestamp> end;
+  if (!keys_.is_genuine(presented)) co_return end;
+  auto cut = co_await cut_.valid_after(deadline);
+  if (cut.has_error()) co_return cut.error();
+  if (session_start(presented.session) < *cut) co_return end;
+  const timestamp now = clock_now();
+  auto state = co_await repository_.find_state(key_of(presented), now, deadline);
+  if (state.has_error()) co_return state.error();
+  if (!state->has_value()) co_return end;
+  const session_state& row = **state;
+  const bool is_proven = prove(keys_, presented, row).has_value();
+  // What the judge calls "rotate again" is the row's current token in a session that lives.
+  if (judge(row.facts, presented.generation, is_proven, now, policy_) == verdict::rotate_again)
+    end = std::min(row.facts.expires_at, row.facts.absolute_expires_at);
+  co_return end;
+}
+
+boost::asio::awaitable<result<void>> sessions::revoke(crypto::refresh_token presented,
+                                                      async::deadline deadline) {
+  if (!keys_.is_genuine(presented)) co_return result<void>{};
+  auto state = co_await repository_.find_state(key_of(presented), clock_now(), deadline);
+  if (state.has_error()) co_return state.error();
+  // As for a refresh: a stolen key alone must not end anything.
+  if (!state->has_value() || !prove(keys_, presented, **state)) co_return result<void>{};
+  co_return co_await revoke(key_of(presented), deadline);
+}
+
+boost::asio::awaitable<result<void>> sessions::revoke(session_key session, async::deadline deadline) {
+  auto ended = co_await repository_.end(session, revoke_reason::token_revoked, clock_now(), deadline);
+  if (ended.has_error()) co_return ended.error();
+  co_return result<void>{};
+}
+
+boost::asio::awaitable<result<timestamp>> sessions::end_everybody(async::deadline deadline) {
+  return cut_.move(clock_now(), deadline);
+}
+
 boost::asio::awaitable<result<db::wal_position>> sessions::check(bearer who, async::deadline deadline) {
+  auto is_after_cut = co_await check_cut(who.key.session, deadline);
+  if (is_after_cut.has_error()) co_return is_after_cut.error();
   auto found = co_await repository_.find_bearer(who.key, deadline);
   if (found.has_error()) co_return found.error();
   if (!found->has_value()) co_return failed(errc::account_not_found);
@@ -174,6 +224,8 @@ boost::asio::awaitable<result<db::wal_position>> sessions::check(bearer who, asy
 }
 
 boost::asio::awaitable<result<account>> sessions::read(bearer who, async::deadline deadline) {
+  auto is_after_cut = co_await check_cut(who.key.session, deadline);
+  if (is_after_cut.has_error()) co_return is_after_cut.error();
   auto found = co_await repository_.find_bearer_account(who.key, deadline);
   if (found.has_error()) co_return found.error();
   if (!found->has_value()) co_return failed(errc::account_not_found);
@@ -198,7 +250,9 @@ boost::asio::awaitable<result<void>> sessions::sign_out(bearer who, sign_out_sco
 }
 
 boost::asio::awaitable<result<std::vector<session>>> sessions::list(bearer who, async::deadline deadline) {
-  return repository_.list(who.key.account, who.seen, clock_now(), deadline);
+  auto cut = co_await cut_.valid_after(deadline);
+  if (cut.has_error()) co_return cut.error();
+  co_return co_await repository_.list(who.key.account, who.seen, *cut, clock_now(), deadline);
 }
 
 boost::asio::awaitable<result<std::int32_t>> sessions::ensure_partitions(async::deadline deadline) {

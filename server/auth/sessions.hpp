@@ -10,6 +10,7 @@
 #include "async/deadline.hpp"
 #include "server/auth/error.hpp"
 #include "server/auth/session_repository.hpp"
+#include "server/auth/token_cut.hpp"
 #include "server/auth/types.hpp"
 #include "server/crypto/key_ring.hpp"
 
@@ -41,7 +42,7 @@ class sessions {
  public:
   /// @param keys  must outlive the object
   sessions(db::database& database, const crypto::key_ring& keys, session_policy policy)
-      : repository_(database), keys_(keys), policy_(policy) {}
+      : repository_(database), cut_(database), keys_(keys), policy_(policy) {}
 
   /// Rotates a refresh token and returns the next pair's grant, or the identical successor where a
   /// response may have been lost (refresh_judge.hpp).
@@ -65,6 +66,21 @@ class sessions {
   /// Ends one of the bearer's own sessions; session_not_found when it is not his or has ended.
   boost::asio::awaitable<result<void>> end(bearer who, uuid session, async::deadline deadline);
 
+  /// Until when a refresh token is its session's current one; nullopt when it is not, or not genuine.
+  /// Nothing is written. Errors: overloaded, unavailable, internal.
+  boost::asio::awaitable<result<std::optional<timestamp>>> current_until(crypto::refresh_token presented,
+                                                                         async::deadline deadline);
+
+  /// Ends the session of a refresh token of any generation, once its salt is proven. Does nothing, without
+  /// an error, for a token that is not genuine and a session that is over.
+  boost::asio::awaitable<result<void>> revoke(crypto::refresh_token presented, async::deadline deadline);
+  /// The same for a session named by a verified access token.
+  boost::asio::awaitable<result<void>> revoke(session_key session, async::deadline deadline);
+
+  /// Ends every session of everybody that began before now; every process obeys within a second.
+  /// @return the moment from which on sessions count
+  boost::asio::awaitable<result<timestamp>> end_everybody(async::deadline deadline);
+
   /// Makes this and the next month's partition where nobody has: without one no session can begin.
   /// @return how many were missing
   boost::asio::awaitable<result<std::int32_t>> ensure_partitions(async::deadline deadline);
@@ -81,7 +97,11 @@ class sessions {
   boost::asio::awaitable<result<std::optional<grant>>> rotate(crypto::refresh_token presented, timestamp now,
                                                               async::deadline deadline);
 
+  /// `session_not_found` when the session began before the cut for everybody.
+  boost::asio::awaitable<result<void>> check_cut(uuid session, async::deadline deadline);
+
   session_repository repository_;
+  token_cut cut_;
   const crypto::key_ring& keys_;
   session_policy policy_;
   session_statistics statistics_;

@@ -55,6 +55,7 @@ enum class revoke_reason : std::int16_t {
   refresh_token_reused = 2,
   password_changed = 3,
   ended_by_user = 4,
+  token_revoked = 5,  ///< by an OAuth 2.0 client or a machine (RFC 7009)
 };
 
 struct session {

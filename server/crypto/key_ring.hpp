@@ -33,6 +33,8 @@ struct jwt_expectation {
   std::string_view audience;
   std::chrono::system_clock::time_point now;
   std::chrono::seconds leeway{5};
+  /// `exp` and `aud` may be missing (old machine keys); where they stand they count.
+  bool may_be_unbounded = false;
 };
 
 /// All keys of the process: signing keys for access tokens, refresh keys. Immutable once loaded, so

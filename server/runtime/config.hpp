@@ -65,6 +65,12 @@ struct configuration {
     std::vector<std::string> admin_roles{"service_role", "supabase_admin"};
   } tokens;
   struct {
+    std::vector<std::string> clients;  ///< "id:sha256:hex", as `pam-auth client` prints them
+  } oauth;
+  struct {
+    bool allow_unbounded = false;  ///< machine tokens without exp and aud are accepted
+  } admin;
+  struct {
     std::size_t threads = 0;  ///< 0: half the cores, at least 1
     std::size_t queue_limit = 256;
     std::chrono::milliseconds max_wait{2'000};

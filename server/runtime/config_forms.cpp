@@ -67,6 +67,17 @@ bool accepts_host(std::string_view text) {
   return text.size() <= 255 && std::all_of(text.begin(), text.end(), is_visible);
 }
 
+bool accepts_oauth_client(std::string_view text) {
+  // As auth::parse_oauth_client reads it.
+  constexpr std::string_view scheme = ":sha256:";
+  const std::size_t at = text.find(scheme);
+  if (at == 0 || at > 64 || text.size() != at + scheme.size() + 64) return false;
+  const auto is_id = [](char c) { return is_alphanumeric(c) || is_one_of(c, "._-"); };
+  const auto is_digit = [](char c) { return is_one_of(c, "0123456789abcdef"); };
+  return std::ranges::all_of(text.substr(0, at), is_id) &&
+         std::ranges::all_of(text.substr(at + scheme.size()), is_digit);
+}
+
 bool accepts_word(std::string_view text) {
   return !text.empty() && accepts_host(text);
 }
@@ -87,6 +98,8 @@ const text_form ip_address{R"(an IP address such as "127.0.0.1" or "::")", &acce
 const text_form host{R"(empty, a host name, an address or a directory, at most 255 characters)",
                      &accepts_host};
 const text_form socket_path{R"(empty or an absolute path of at most 96 bytes)", &accepts_socket_path};
+const text_form oauth_client{R"(an entry that `pam-auth client ID` printed: "ID:sha256:" and 64 digits)",
+                             &accepts_oauth_client};
 const text_form word{"1 to 255 characters without spaces", &accepts_word};
 
 }  // namespace pam::runtime::forms

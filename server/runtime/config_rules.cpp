@@ -158,6 +158,8 @@ config_errors missing_for_serving(const configuration& settings) {
       is_owasp_cost(settings.hash.memory_kib, settings.hash.passes), "hash.memory_kib",
       "with hash.passes is below OWASP's minimum for Argon2id (19456 KiB and 2 passes, or an equivalent), "
       "which the strict profile does not allow");
+  require(!settings.admin.allow_unbounded, "admin.allow_unbounded",
+          "must be false in the strict profile: a token without an end cannot be taken back");
   require(settings.password.min_length >= 8, "password.min_length",
           "must be at least 8 in the strict profile");
   return out;

@@ -47,4 +47,14 @@ void request_observer::failed(const net::request_context& request, std::string_v
   }
 }
 
+void request_observer::administered(const net::request_context& request, std::string_view actor,
+                                    std::string_view action) noexcept {
+  try {
+    log_.warn("administered",
+              {{"request_id", request.id()}, {"route", request.route}, {"actor", actor}, {"action", action}});
+  } catch (const std::exception&) {
+    return;
+  }
+}
+
 }  // namespace pam::runtime

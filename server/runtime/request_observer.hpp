@@ -28,6 +28,8 @@ class request_observer final : public api::observer {
   void finished(const net::request_context& request, bool was_sent) noexcept override;
   void failed(const net::request_context& request, std::string_view what,
               std::string_view detail) noexcept override;
+  void administered(const net::request_context& request, std::string_view actor,
+                    std::string_view action) noexcept override;
 
   /// Pattern -> statistics. The map is fixed at construction; "" stands for requests no route matched.
   [[nodiscard]] const std::map<std::string_view, route_statistics>& routes() const { return routes_; }

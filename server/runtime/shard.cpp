@@ -62,6 +62,9 @@ api::settings api_settings_of(const configuration& settings) {
   how.features.email = settings.accounts.email_enabled;
   how.features.disable_signup = !settings.accounts.signup_enabled;
   how.features.mailer_autoconfirm = settings.accounts.auto_confirm;
+  how.oauth_clients = settings.oauth.clients;
+  how.admin_roles = settings.tokens.admin_roles;
+  how.admin_may_be_unbounded = settings.admin.allow_unbounded;
   // Free routes cost next to nothing; the connection limit bounds them.
   how.in_flight_limits = {settings.limits.connections, settings.admission.read, settings.admission.write,
                           settings.admission.hash};

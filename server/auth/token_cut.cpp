@@ -1,0 +1,95 @@
+#include "server/auth/token_cut.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+namespace pam::auth {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr db::statement read_statement{
+    "SELECT valid_after FROM token_cut WHERE id = 1", std::array<db::pg_type, 0>{}, {}};
+
+// greatest(): repeatable, and two administrators at once leave the later moment.
+constexpr db::statement move_statement{
+    "UPDATE token_cut SET valid_after = greatest(valid_after, $1) WHERE id = 1 RETURNING valid_after",
+    db::types(db::pg_type::timestamptz),
+    {.batch = db::batch::alone, .rank = db::lock_rank::other, .conflict_key = 0}};
+
+constexpr std::array<const db::statement*, 2> all_statements{&read_statement, &move_statement};
+
+error missing_row() {
+  error failure;
+  failure.reason = "token_cut";
+  failure.detail = "the table token_cut has lost its row; `pam-auth migrate verify` says more";
+  return failure;
+}
+
+/// Sets a flag for as long as it lives.
+class flag_guard {
+ public:
+  explicit flag_guard(bool& flag) : flag_(flag) { flag_ = true; }
+  ~flag_guard() { flag_ = false; }
+  flag_guard(const flag_guard&) = delete;
+  flag_guard& operator=(const flag_guard&) = delete;
+
+ private:
+  bool& flag_;
+};
+
+}  // namespace
+
+boost::asio::awaitable<result<timestamp>> token_cut::valid_after(async::deadline deadline) {
+  const auto now = steady_clock::now();
+  const bool is_known = as_of_ != steady_clock::time_point::min();
+  if (is_known && now - as_of_ < refresh_after) co_return valid_after_;
+  if (is_known && now - as_of_ < max_age && is_reading_) co_return valid_after_;
+  if (is_reading_) co_return co_await read(deadline);
+  const flag_guard reading{is_reading_};
+  auto fresh = co_await read(deadline);
+  // What is known may still be young enough: one lost read fails nobody.
+  if (fresh.has_error() && is_known && steady_clock::now() - as_of_ < max_age) co_return valid_after_;
+  co_return fresh;
+}
+
+boost::asio::awaitable<result<timestamp>> token_cut::read(async::deadline deadline) {
+  const auto as_of = steady_clock::now();
+  const db::call_options options{deadline};
+  auto rows = co_await database_.execute(read_statement, db::params{}, options);
+  if (rows.has_error()) co_return from_database(rows.error());
+  if (rows->empty()) co_return missing_row();
+  learn(rows->time(0, 0), as_of);
+  co_return valid_after_;
+}
+
+boost::asio::awaitable<result<timestamp>> token_cut::move(timestamp to, async::deadline deadline) {
+  const auto as_of = steady_clock::now();
+  db::params values;
+  values.add(to);
+  const db::call_options options{deadline};
+  auto rows = co_await database_.execute(move_statement, std::move(values), options);
+  if (rows.has_error()) co_return from_database(rows.error());
+  if (rows->empty()) co_return missing_row();
+  learn(rows->time(0, 0), as_of);
+  co_return valid_after_;
+}
+
+// Answers may overtake each other; the row only ever moves forward.
+void token_cut::learn(timestamp valid_after, steady_clock::time_point as_of) {
+  valid_after_ = std::max(valid_after_, valid_after);
+  as_of_ = std::max(as_of_, as_of);
+}
+
+std::span<const db::statement* const> token_cut::statements() {
+  return all_statements;
+}
+
+timestamp session_start(const uuid& session) {
+  std::uint64_t milliseconds = 0;
+  for (std::size_t i = 0; i < 6; ++i) milliseconds = milliseconds << 8 | session.data[i];
+  return timestamp{std::chrono::milliseconds{milliseconds}};
+}
+
+}  // namespace pam::auth

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <chrono>
+#include <span>
+
+#include <boost/asio/awaitable.hpp>
+
+#include "async/deadline.hpp"
+#include "db/database.hpp"
+#include "server/auth/error.hpp"
+#include "server/auth/types.hpp"
+
+namespace pam::auth {
+
+/// The moment before which everybody's sessions are over (table `token_cut`).
+///
+/// Nobody polls: a shard that judges sessions reads the row again when what it knows is older than
+/// `refresh_after`, one request at a time, and every request reads it itself when that is older than
+/// `max_age`. So no decision rests on knowledge older than a second, also after a restart and whatever
+/// happened to a background task, and an idle shard asks nothing.
+/// Shard: called on the shard that owns it.
+class token_cut {
+ public:
+  static constexpr std::chrono::milliseconds refresh_after{400};
+  static constexpr std::chrono::milliseconds max_age{800};
+
+  explicit token_cut(db::database& database) : database_(database) {}
+
+  /// Errors: the database's; a missing row is `internal`. Without an answer nobody may be let in.
+  boost::asio::awaitable<result<timestamp>> valid_after(async::deadline deadline);
+
+  /// Moves the cut forward, never back. @return where it is now
+  boost::asio::awaitable<result<timestamp>> move(timestamp to, async::deadline deadline);
+
+  static std::span<const db::statement* const> statements();
+
+ private:
+  boost::asio::awaitable<result<timestamp>> read(async::deadline deadline);
+  void learn(timestamp valid_after, std::chrono::steady_clock::time_point as_of);
+
+  db::database& database_;
+  timestamp valid_after_{};
+  std::chrono::steady_clock::time_point as_of_ = std::chrono::steady_clock::time_point::min();
+  bool is_reading_ = false;
+};
+
+/// When a session began, from its id (UUIDv7), in milliseconds.
+[[nodiscard]] timestamp session_start(const uuid& session);
+
+}  // namespace pam::auth
