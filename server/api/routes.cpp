@@ -110,7 +110,11 @@ std::string_view below(std::string_view prefix, std::string_view path) {
 
 net::route_match match_route(std::string_view prefix, const net::request_context& request) {
   const std::string_view path = below(prefix, request.path);
-  if (!path.empty()) return net::match(first_party_routes, request.verb, path);
+  if (!path.empty()) {
+    net::route_match found = net::match(first_party_routes, request.verb, path);
+    // Without a prefix both families stand at the root.
+    if (!prefix.empty() || found.outcome != net::route_match::kind::not_found) return found;
+  }
   return net::match(root_routes, request.verb, request.path);
 }
 

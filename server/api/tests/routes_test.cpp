@@ -29,6 +29,18 @@ TEST(routes, first_party_routes_answer_under_the_prefix_only) {
 
 TEST(routes, an_empty_prefix_serves_everything_at_the_root) {
   EXPECT_EQ(match_route("", request_for(method::post, "/signup")).outcome, kind::found);
+  EXPECT_EQ(match_route("", request_for(method::post, "/oauth2/revoke")).outcome, kind::found);
+}
+
+TEST(routes, oauth_answers_at_the_root_only) {
+  for (const char* path : {"/oauth2/introspect", "/oauth2/revoke"}) {
+    EXPECT_EQ(match_route("/auth/v1", request_for(method::post, path)).outcome, kind::found) << path;
+    EXPECT_EQ(match_route("/auth/v1", request_for(method::get, path)).outcome, kind::method_not_allowed)
+        << path;
+    const std::string below_prefix = "/auth/v1" + std::string{path};
+    EXPECT_EQ(match_route("/auth/v1", request_for(method::post, below_prefix)).outcome, kind::not_found)
+        << path;
+  }
 }
 
 TEST(routes, discovery_answers_at_the_root_and_under_the_prefix) {
