@@ -119,6 +119,8 @@ void database::impl::submit(handler reply, const statement& what, params values,
   item->what = &what;
   item->values = std::move(values);
   item->deadline = options.deadline;
+  item->costs = options.deadline.costs();
+  if (item->costs != nullptr) item->submitted = std::chrono::steady_clock::now();
   if (!core_.submit(*item)) {
     recycle(*item);
     return refuse(std::move(reply), errc::queue_full, "too many statements wait");
@@ -140,6 +142,7 @@ void database::impl::cancelled(call& item, std::uint64_t number) {
   const bool was_sent = item.place == detail::place::sent || item.may_have_run;
   handler reply = std::move(*item.reply);
   item.reply.reset();
+  item.costs = nullptr;  // they go with the caller
   core_.abandon(item);
   const auto executor = asio::get_associated_executor(reply, context_.get_executor());
   const outcome what = was_sent ? outcome::unknown : outcome::not_sent;
@@ -160,6 +163,8 @@ void database::impl::recycle(call& item) {
   item.is_abandoned = item.is_isolated = item.may_have_run = false;
   item.losses = item.lock_tries = item.replans = 0;
   item.place = detail::place::nowhere;
+  item.costs = nullptr;
+  item.submitted = item.sent = detail::time_point{};
   free_.push_back(&item);
 }
 
@@ -177,9 +182,30 @@ void database::impl::flush() {
   const auto now = std::chrono::steady_clock::now();
   while (const auto channel = core_.ready_channel()) {
     const auto batch = core_.take_batch(*channel, now);
-    if (!batch.empty()) links_[*channel].connection->send(batch);
+    if (batch.empty()) continue;
+    note_sent(batch, now);
+    links_[*channel].connection->send(batch);
   }
   deliver();
+}
+
+void database::impl::note_sent(std::span<detail::entry* const> batch, detail::time_point now) {
+  for (detail::entry* each : batch) {
+    auto& item = static_cast<call&>(*each);
+    if (item.costs != nullptr && item.sent == detail::time_point{}) item.sent = now;
+  }
+}
+
+// A statement that was never sent has only waited.
+void database::impl::count_costs(call& item) {
+  if (item.costs == nullptr) return;
+  const auto now = std::chrono::steady_clock::now();
+  const bool was_sent = item.sent != detail::time_point{};
+  const auto left = was_sent ? item.sent : now;
+  item.costs->database_queue += left - item.submitted;
+  item.costs->database += now - left;
+  if (was_sent) ++item.costs->statements;
+  item.costs = nullptr;
 }
 
 // Answers whom the core has finished with. Handlers run only after the core is at rest: they may call
@@ -191,6 +217,7 @@ void database::impl::deliver() {
   for (detail::entry* finished : effects_.finished) {
     auto& item = static_cast<call&>(*finished);
     asio::get_associated_cancellation_slot(*item.reply).clear();
+    count_costs(item);
     handler reply = std::move(*item.reply);
     item.reply.reset();
     if (item.has_failed) {

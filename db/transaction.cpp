@@ -32,6 +32,23 @@ error over() {
   return failure;
 }
 
+/// Counts the time until it goes out of scope.
+class stopwatch {
+ public:
+  stopwatch(async::call_costs* costs, std::chrono::nanoseconds async::call_costs::* part)
+      : costs_(costs), part_(part), began_(std::chrono::steady_clock::now()) {}
+  stopwatch(const stopwatch&) = delete;
+  stopwatch& operator=(const stopwatch&) = delete;
+  ~stopwatch() {
+    if (costs_ != nullptr) costs_->*part_ += std::chrono::steady_clock::now() - began_;
+  }
+
+ private:
+  async::call_costs* costs_;
+  std::chrono::nanoseconds async::call_costs::* part_;
+  std::chrono::steady_clock::time_point began_;
+};
+
 // Until COMMIT was sent nothing of a transaction has taken effect, and the server rolls back what a lost
 // connection leaves.
 error before_commit(error failure) {
@@ -47,6 +64,7 @@ transaction& transaction::operator=(transaction&&) noexcept = default;
 transaction::~transaction() = default;  // the lease rolls back what is still open
 
 asio::awaitable<result<transaction>> database::begin(tx_options options) {
+  const stopwatch waited{options.deadline.costs(), &async::call_costs::database_queue};
   const auto self = impl_;
   const char* const text = options.is_read_only ? "BEGIN READ ONLY" : "BEGIN";
   while (true) {
@@ -79,6 +97,9 @@ asio::awaitable<result<rows>> transaction::execute(const statement& what, params
     failure.detail = "number of parameters differs from the statement's";
     co_return failure;
   }
+  async::call_costs* const costs = impl_->deadline.costs();
+  const stopwatch worked{costs, &async::call_costs::database};
+  if (costs != nullptr) ++costs->statements;
   auto got = co_await impl_->connection->run(what, values, impl_->deadline);
   if (got.has_error()) {
     impl_->is_open = false;
@@ -95,6 +116,7 @@ asio::awaitable<result<rows>> transaction::execute(const statement& what, params
 asio::awaitable<result<void>> transaction::commit() {
   if (!impl_ || !impl_->is_open) co_return over();
   impl_->is_open = false;
+  const stopwatch worked{impl_->deadline.costs(), &async::call_costs::database};
   auto done = co_await impl_->connection->run_simple("COMMIT", impl_->deadline);
   // Whatever the answer: it may be committed.
   const auto owner = impl_->owner.lock();

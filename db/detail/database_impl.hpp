@@ -34,6 +34,9 @@ struct database::impl : std::enable_shared_from_this<database::impl> {
   /// One caller's statement. Recycled; its memory belongs to `entries_`.
   struct call : detail::pipelined_entry {
     std::optional<handler> reply;
+    async::call_costs* costs = nullptr;  ///< only while the caller waits
+    detail::time_point submitted;        ///< set when somebody counts
+    detail::time_point sent;             ///< the first time
   };
 
   /// Whom the pipelines lead to.
@@ -74,6 +77,8 @@ struct database::impl : std::enable_shared_from_this<database::impl> {
   void arm_timer();
   void on_timer();
   void recycle(call& item);
+  static void note_sent(std::span<detail::entry* const> batch, detail::time_point now);
+  static void count_costs(call& item);
 
   // Connections (database_connect.cpp)
   void spawn_maintenance();

@@ -98,7 +98,7 @@ asio::awaitable<result<rows>> database::impl::read_somewhere([[maybe_unused]] st
                                                              const statement* what, params values,
                                                              call_options options) {
   const auto give_up =
-      std::min(options.deadline, std::chrono::steady_clock::now() + freshness_->limits().wait);
+      std::min(options.deadline.unmetered(), std::chrono::steady_clock::now() + freshness_->limits().wait);
   bool has_waited = false;
   while (!is_closing_) {
     const auto now = std::chrono::steady_clock::now();
@@ -107,7 +107,8 @@ asio::awaitable<result<rows>> database::impl::read_somewhere([[maybe_unused]] st
     if (decided.where == detail::replica_gate::answer::replica) {
       const std::size_t which = freshness_->choose(decided.need, now);
       if (which == detail::replica_gate::nobody) break;
-      const auto until = std::min(options.deadline, now + replica_budget);
+      const async::deadline until{std::min(options.deadline.unmetered(), now + replica_budget),
+                                  options.deadline.costs()};
       auto answer = co_await ask_replica(which, *what, values.copy(), until);
       if (answer.has_error()) break;  // a conflict with the recovery, or a lost connection
       if (answer->replayed() != 0 && answer->replayed() >= decided.need) {

@@ -39,15 +39,26 @@ error refusal(errc why) {
   }
 }
 
+/// When a job began and ended, for its caller; 0 when it never ran.
+struct job_times {
+  std::chrono::steady_clock::time_point began;
+  std::chrono::steady_clock::time_point ended;
+};
+
 template <class Result>
 class pool_job : public detail::job {
  public:
   pool_job(secret password, std::shared_ptr<const pool_facts> facts,
-           std::shared_ptr<detail::caller<Result>> caller)
-      : password_(std::move(password)), facts_(std::move(facts)), caller_(std::move(caller)) {}
+           std::shared_ptr<detail::caller<Result>> caller, std::shared_ptr<job_times> times)
+      : password_(std::move(password)),
+        facts_(std::move(facts)),
+        caller_(std::move(caller)),
+        times_(std::move(times)) {}
 
   void run() final {
+    times_->began = std::chrono::steady_clock::now();
     outcome_.emplace(compute(password_, *facts_));
+    times_->ended = std::chrono::steady_clock::now();
     password_ = secret{};  // it has done its part; the job itself may live a little longer
   }
   void deliver() final { caller_->complete(std::move(*outcome_)); }
@@ -65,6 +76,7 @@ class pool_job : public detail::job {
   std::optional<Result> outcome_;
   std::shared_ptr<const pool_facts> facts_;
   std::shared_ptr<detail::caller<Result>> caller_;
+  std::shared_ptr<job_times> times_;  ///< read by the caller once it is told
 };
 
 class hash_job final : public pool_job<result<std::string>> {
@@ -80,8 +92,10 @@ class hash_job final : public pool_job<result<std::string>> {
 class verify_job final : public pool_job<result<verification>> {
  public:
   verify_job(secret password, std::shared_ptr<const pool_facts> facts,
-             std::shared_ptr<detail::caller<result<verification>>> caller, std::string stored)
-      : pool_job(std::move(password), std::move(facts), std::move(caller)), stored_(std::move(stored)) {}
+             std::shared_ptr<detail::caller<result<verification>>> caller, std::shared_ptr<job_times> times,
+             std::string stored)
+      : pool_job(std::move(password), std::move(facts), std::move(caller), std::move(times)),
+        stored_(std::move(stored)) {}
 
  private:
   result<verification> compute(const secret& password, const pool_facts& facts) override {
@@ -108,12 +122,14 @@ class verify_job final : public pool_job<result<verification>> {
 /// and its arguments move into the awaitable's own frame.
 template <class Job, class Result, class... Args>
 asio::awaitable<Result> submit(std::weak_ptr<detail::job_pool> pool, std::shared_ptr<const pool_facts> facts,
-                               secret password, async::deadline deadline, Args... args) {
+                               std::shared_ptr<job_times> times, secret password, async::deadline deadline,
+                               Args... args) {
   auto initiate = [](auto handler, std::weak_ptr<detail::job_pool> to, std::shared_ptr<const pool_facts> with,
-                     secret what, async::deadline until, Args... rest) {
+                     std::shared_ptr<job_times> clock, secret what, async::deadline until, Args... rest) {
     auto slot = asio::get_associated_cancellation_slot(handler);
     const auto caller = detail::make_caller<Result>(std::move(handler));
-    const auto work = std::make_shared<Job>(std::move(what), std::move(with), caller, std::move(rest)...);
+    const auto work =
+        std::make_shared<Job>(std::move(what), std::move(with), caller, std::move(clock), std::move(rest)...);
     const auto jobs = to.lock();
     if (!jobs) return work->refuse(errc::closed);
     if (slot.is_connected()) {
@@ -127,8 +143,31 @@ asio::awaitable<Result> submit(std::weak_ptr<detail::job_pool> pool, std::shared
     jobs->submit(work, until);
   };
   return asio::async_initiate<const asio::use_awaitable_t<>, void(Result)>(
-      std::move(initiate), asio::use_awaitable, std::move(pool), std::move(facts), std::move(password),
-      deadline, std::move(args)...);
+      std::move(initiate), asio::use_awaitable, std::move(pool), std::move(facts), std::move(times),
+      std::move(password), deadline, std::move(args)...);
+}
+
+/// Adds what a job took, or waited in vain, to the costs of its caller.
+void count_costs(async::call_costs* costs, std::chrono::steady_clock::time_point asked,
+                 const job_times& times) {
+  if (costs == nullptr) return;
+  const bool has_run = times.ended != std::chrono::steady_clock::time_point{};
+  costs->hash_queue += (has_run ? times.began : std::chrono::steady_clock::now()) - asked;
+  if (!has_run) return;
+  costs->hash += times.ended - times.began;
+  ++costs->hashes;
+}
+
+/// `submit`, and what it took added to the caller's costs.
+template <class Job, class Result, class... Args>
+asio::awaitable<Result> counted(std::weak_ptr<detail::job_pool> pool, std::shared_ptr<const pool_facts> facts,
+                                secret password, async::deadline deadline, Args... args) {
+  const auto asked = std::chrono::steady_clock::now();
+  const auto times = std::make_shared<job_times>();
+  auto done = co_await submit<Job, Result>(std::move(pool), std::move(facts), times, std::move(password),
+                                           deadline, std::move(args)...);
+  count_costs(deadline.costs(), asked, *times);
+  co_return done;
 }
 
 std::shared_ptr<const pool_facts> facts_for(const hash_cost& cost) {
@@ -164,13 +203,13 @@ hash_pool::~hash_pool() {
 }
 
 asio::awaitable<result<std::string>> hash_pool::hash(secret password, async::deadline deadline) {
-  return submit<hash_job, result<std::string>>(impl_->jobs, impl_->facts, std::move(password), deadline);
+  return counted<hash_job, result<std::string>>(impl_->jobs, impl_->facts, std::move(password), deadline);
 }
 
 asio::awaitable<result<verification>> hash_pool::verify(secret password, std::string stored,
                                                         async::deadline deadline) {
-  return submit<verify_job, result<verification>>(impl_->jobs, impl_->facts, std::move(password), deadline,
-                                                  std::move(stored));
+  return counted<verify_job, result<verification>>(impl_->jobs, impl_->facts, std::move(password), deadline,
+                                                   std::move(stored));
 }
 
 void hash_pool::close() {

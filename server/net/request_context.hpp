@@ -11,6 +11,7 @@
 
 #include <boost/asio/ip/address.hpp>
 
+#include "async/call_costs.hpp"
 #include "async/deadline.hpp"
 
 namespace pam::net {
@@ -38,13 +39,6 @@ struct response {
   void set(std::string_view name, std::string value) { headers.emplace_back(name, std::move(value)); }
 };
 
-/// Cuts the time of one request into its costs, for the log line and the histograms.
-struct request_costs {
-  std::chrono::microseconds database{0};
-  std::chrono::microseconds hash{0};
-  std::uint32_t statements = 0;
-};
-
 /// One complete request and its answer. Owned by the connection set from a pool per shard, handed to
 /// one coroutine, and recycled when the answer left. Every view points into the context's own buffer
 /// and stays valid until then, suspensions included.
@@ -67,7 +61,7 @@ class request_context {
 
   std::string_view route = "";                        ///< the matched pattern, for metrics; "" before routing
   std::array<std::string_view, 4> path_parameters{};  ///< in pattern order
-  request_costs costs;
+  async::call_costs costs;                            ///< counted through `deadline`
   net::response out;
 
   /// First field with this name (case-insensitive), or an empty view.

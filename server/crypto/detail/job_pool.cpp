@@ -48,7 +48,7 @@ job_pool::~job_pool() {
 void job_pool::submit(std::shared_ptr<job> work, async::deadline deadline) {
   const auto now = clock::now();
   work->submitted_ = now;
-  work->expiry_ = std::min(deadline, now + settings_.max_wait);
+  work->expiry_ = std::min(deadline.unmetered(), now + settings_.max_wait);
   errc refusal{};
   {
     const std::scoped_lock lock{mutex_};
@@ -142,7 +142,7 @@ void job_pool::watch() {
   while (!is_closing_) {
     next_check_ = earliest_expiry();
     // wait_until(max()) overflows in some libraries; "nothing waits" is a plain wait.
-    if (next_check_ == async::deadline::max()) {
+    if (next_check_ == clock::time_point::max()) {
       has_news_.wait(lock);
     } else {
       has_news_.wait_until(lock, next_check_);
@@ -164,8 +164,8 @@ job_pool::queue job_pool::take_expired(clock::time_point now) {
   return expired;
 }
 
-async::deadline job_pool::earliest_expiry() const {
-  auto earliest = async::deadline::max();
+clock::time_point job_pool::earliest_expiry() const {
+  auto earliest = clock::time_point::max();
   for (const auto& each : waiting_) earliest = std::min(earliest, each->expiry_);
   return earliest;
 }

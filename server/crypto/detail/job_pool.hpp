@@ -31,7 +31,7 @@ class job {
  private:
   friend class job_pool;
   std::chrono::steady_clock::time_point submitted_;
-  async::deadline expiry_;
+  std::chrono::steady_clock::time_point expiry_;
 };
 
 struct job_pool_config {
@@ -81,7 +81,7 @@ class job_pool {
   void run_one(job& next);
   void refuse_all(const queue& jobs, errc why);
   [[nodiscard]] queue take_expired(std::chrono::steady_clock::time_point now);
-  [[nodiscard]] async::deadline earliest_expiry() const;
+  [[nodiscard]] std::chrono::steady_clock::time_point earliest_expiry() const;
 
   const job_pool_config settings_;
   counters counters_;
@@ -89,7 +89,7 @@ class job_pool {
   std::condition_variable has_work_;
   std::condition_variable has_news_;  ///< for the watcher: an earlier expiry, or the end
   queue waiting_;
-  async::deadline next_check_ = async::deadline::max();
+  std::chrono::steady_clock::time_point next_check_ = std::chrono::steady_clock::time_point::max();
   bool is_closing_ = false;
   std::mutex joining_;
   std::vector<std::thread> threads_;

@@ -53,6 +53,22 @@ TEST(hash_pool, a_hashed_password_verifies_and_another_does_not) {
   EXPECT_FALSE(run(pool.verify(password("Password"), *stored, late()))->matches);
 }
 
+TEST(hash_pool, what_a_password_took_is_added_to_the_costs_of_its_caller) {
+  hash_pool pool{config_of(cheap)};
+  async::call_costs costs;
+  const async::deadline counted{std::chrono::steady_clock::now() + 1h, &costs};
+
+  const auto stored = run(pool.hash(password(), counted));
+  const auto after_one = costs.hash;
+  ASSERT_TRUE(run(pool.verify(password(), *stored, counted))->matches);
+
+  EXPECT_GT(after_one.count(), 0);
+  EXPECT_GT(costs.hash, after_one);
+  EXPECT_GE(costs.hash_queue.count(), 0);
+  EXPECT_EQ(costs.hashes, 2U);
+  EXPECT_EQ(costs.statements, 0U);
+}
+
 TEST(hash_pool, hashes_have_the_configured_cost) {
   hash_pool pool{config_of({.memory_kib = 128, .passes = 3})};
   EXPECT_TRUE(run(pool.hash(password(), late()))->starts_with("$argon2id$v=19$m=128,t=3,p=1$"));
