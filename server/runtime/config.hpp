@@ -91,9 +91,15 @@ struct configuration {
   } mail;
   struct {
     std::string level = "info";
-    std::string file;              ///< empty: standard output
-    std::size_t flood_limit = 20;  ///< warn and error lines a second of the same event
+    std::string file;                               ///< empty: standard output
+    std::size_t flood_limit = 20;                   ///< warn and error lines a second of the same event
+    std::chrono::milliseconds slow_request{1'000};  ///< 0: none is slow
   } log;
+  struct {
+    std::string endpoint;  ///< of OTLP/HTTP; empty: no tracing
+    std::uint32_t sample_percent = 100;
+    std::size_t queue_limit = 4'096;
+  } tracing;
 };
 
 /// One finding about a configuration: what is wrong, where, and what would be right.

@@ -38,6 +38,7 @@ constexpr std::array sections{
     section{"accounts", "Who may have an account"},
     section{"mail", "Outgoing mail"},
     section{"log", "JSON lines"},
+    section{"tracing", "Spans of requests for an OpenTelemetry collector (OTLP/HTTP, JSON)"},
 };
 
 void add_server(std::vector<option>& out, configuration& c) {
@@ -393,7 +394,29 @@ void add_accounts(std::vector<option>& out, configuration& c) {
         .meaning = "Warnings and errors a second of the same event; the rest is counted",
         .low = 1,
         .high = 100'000,
+        .is_reloadable = true},
+       {.key = "log.slow_request",
+        .target = &c.log.slow_request,
+        .meaning = "A request that took this long gets a line at warn with all its times; 0s: none does",
+        .high = hour,
         .is_reloadable = true}});
+}
+
+void add_tracing(std::vector<option>& out, configuration& c) {
+  out.insert(out.end(),
+             {{.key = "tracing.endpoint",
+               .target = &c.tracing.endpoint,
+               .meaning = "Where spans are sent, as \"http://127.0.0.1:4318/v1/traces\"; empty: no tracing",
+               .form = &forms::collector},
+              {.key = "tracing.sample_percent",
+               .target = &c.tracing.sample_percent,
+               .meaning = "Of the traces that begin here; a caller's own choice is obeyed",
+               .high = 100},
+              {.key = "tracing.queue_limit",
+               .target = &c.tracing.queue_limit,
+               .meaning = "Spans that wait for the collector; what does not fit is dropped and counted",
+               .low = 1,
+               .high = 1'000'000}});
 }
 
 }  // namespace
@@ -414,6 +437,7 @@ std::vector<option> options_of(configuration& settings) {
   add_migrate(out, settings);
   add_tokens(out, settings);
   add_accounts(out, settings);
+  add_tracing(out, settings);
   return out;
 }
 

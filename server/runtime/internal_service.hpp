@@ -18,7 +18,7 @@ class internal_service final : public net::service {
  public:
   /// Everything must outlive the service.
   internal_service(const std::vector<std::unique_ptr<shard>>& shards, const crypto::hash_pool& hashes,
-                   const logger& log, const std::atomic<bool>& is_draining);
+                   const logger& log, const observation& observed, const std::atomic<bool>& is_draining);
 
   boost::asio::awaitable<void> serve(net::request_context& request) override;
   void refuse(net::request_context& request, unsigned status, std::string_view code,
@@ -31,12 +31,14 @@ class internal_service final : public net::service {
   const std::vector<std::unique_ptr<shard>>& shards_;
   const crypto::hash_pool& hashes_;
   const logger& log_;
+  const observation& observed_;
   const std::atomic<bool>& is_draining_;
 };
 
 /// Writes everything a process measures: requests and latencies by route, connections, database pools,
 /// hash queue, refresh outcomes, process.
 [[nodiscard]] std::string render_metrics(const std::vector<std::unique_ptr<shard>>& shards,
-                                         const crypto::hash_pool& hashes, const logger& log);
+                                         const crypto::hash_pool& hashes, const logger& log,
+                                         const observation& observed);
 
 }  // namespace pam::runtime

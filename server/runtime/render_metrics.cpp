@@ -47,6 +47,25 @@ void write_requests(metrics_writer& out, const std::vector<std::unique_ptr<shard
   }
 }
 
+void write_parts(metrics_writer& out, const std::vector<std::unique_ptr<shard>>& shards) {
+  for (std::size_t part = 0; part < request_parts.size(); ++part) {
+    histogram_snapshot times;
+    for (const auto& each : shards) times += each->requests().parts()[part].snapshot();
+    out.histogram("pam_http_request_part_seconds",
+                  "What requests waited for and worked on; those without such a part do not count.", times,
+                  {{"part", request_parts[part]}});
+  }
+}
+
+void write_traces(metrics_writer& out, const std::optional<trace_exporter>& traces) {
+  if (!traces) return;
+  const trace_exporter::statistics& seen = traces->stats();
+  out.counter("pam_traces_exported_total", "Spans the collector took.", load(seen.exported));
+  constexpr std::string_view help = "Spans nobody got: they did not fit, or the collector did not take them.";
+  out.counter("pam_traces_dropped_total", help, load(seen.dropped_queue_full), {{"reason", "queue_full"}});
+  out.counter("pam_traces_dropped_total", help, load(seen.dropped_refused), {{"reason", "refused"}});
+}
+
 void write_connections(metrics_writer& out, const std::vector<std::unique_ptr<shard>>& shards) {
   struct row {
     std::string_view name;
@@ -247,9 +266,10 @@ void write_process(metrics_writer& out) {
 }  // namespace
 
 std::string render_metrics(const std::vector<std::unique_ptr<shard>>& shards, const crypto::hash_pool& hashes,
-                           const logger& log) {
+                           const logger& log, const observation& observed) {
   metrics_writer out;
   write_requests(out, shards);
+  write_parts(out, shards);
   write_connections(out, shards);
   write_admission(out, shards);
   write_database(out, shards);
@@ -257,6 +277,7 @@ std::string render_metrics(const std::vector<std::unique_ptr<shard>>& shards, co
   write_accounts(out, shards);
   out.counter("pam_log_lines_lost_total", "Log lines that could not be written.", log.lost());
   write_hashing(out, hashes);
+  write_traces(out, observed.traces);
   write_process(out);
   return out.take();
 }

@@ -2,14 +2,19 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "protocol/trace_context.hpp"
 #include "server/api/service.hpp"
 #include "server/runtime/log.hpp"
 #include "server/runtime/metrics.hpp"
+#include "server/runtime/trace_exporter.hpp"
 
 namespace pam::runtime {
 
@@ -20,10 +25,20 @@ struct route_statistics {
   latency_histogram latency;
 };
 
-/// Turns finished requests into an access-log line, counters and histograms.
+/// What all observers of a process share. Outlives them.
+struct observation {
+  std::atomic<std::int64_t> slow_request_us{1'000'000};  ///< 0: no request is slow
+  std::optional<trace_exporter> traces;                  ///< engaged before the first request, or never
+};
+
+/// The parts of a request's time that are told apart in metrics.
+inline constexpr std::array<std::string_view, 4> request_parts{"database_queue", "database", "hash_queue",
+                                                               "hash"};
+
+/// Turns finished requests into log lines, counters, histograms and spans.
 class request_observer final : public api::observer {
  public:
-  explicit request_observer(logger& log);
+  request_observer(logger& log, observation& how);
 
   void finished(const net::request_context& request, bool was_sent) noexcept override;
   void failed(const net::request_context& request, std::string_view what,
@@ -33,12 +48,20 @@ class request_observer final : public api::observer {
 
   /// Pattern -> statistics. The map is fixed at construction; "" stands for requests no route matched.
   [[nodiscard]] const std::map<std::string_view, route_statistics>& routes() const { return routes_; }
-  [[nodiscard]] const latency_histogram& database_times() const { return database_; }
+  /// By index of `request_parts`, of the requests that had such a part.
+  [[nodiscard]] const std::array<latency_histogram, request_parts.size()>& parts() const { return parts_; }
 
  private:
+  void count(const net::request_context& request, bool was_sent, std::chrono::nanoseconds elapsed);
+  void log_request(log_level level, std::string_view event, const net::request_context& request,
+                   bool was_sent, std::chrono::nanoseconds elapsed, std::string_view trace_id);
+  void trace(const net::request_context& request, bool was_sent, std::chrono::nanoseconds elapsed,
+             const std::optional<protocol::trace_context>& caller);
+
   logger& log_;
+  observation& how_;
   std::map<std::string_view, route_statistics> routes_;
-  latency_histogram database_;
+  std::array<latency_histogram, request_parts.size()> parts_;
 };
 
 }  // namespace pam::runtime

@@ -74,9 +74,14 @@ server::server(configuration settings, logger& log, crypto::key_ring keys, rerea
       keys_(std::move(keys)),
       hashes_(hash_config_of(settings_)),
       catalogue_(auth::statement_catalogue()),
-      parts_{settings_, keys_, hashes_, catalogue_, log_},
+      parts_{settings_, keys_, hashes_, catalogue_, log_, observed_},
       given_(std::move(given)),
-      internal_application_(shards_, hashes_, log_, is_draining_) {}
+      internal_application_(shards_, hashes_, log_, observed_, is_draining_) {
+  apply_log_settings();
+  if (settings_.tracing.endpoint.empty()) return;
+  observed_.traces.emplace(trace_settings{settings_.tracing.endpoint, settings_.tracing.sample_percent,
+                                          settings_.tracing.queue_limit});
+}
 
 server::~server() = default;
 
@@ -357,7 +362,13 @@ void server::reload_configuration() {
   }
   apply_reloadable(settings_, *fresh);
   log_.set_level(parse_log_level(settings_.log.level).value_or(log_level::info));
+  apply_log_settings();
+}
+
+void server::apply_log_settings() {
   log_.set_flood_limit(settings_.log.flood_limit);
+  const auto slow = std::chrono::duration_cast<std::chrono::microseconds>(settings_.log.slow_request);
+  observed_.slow_request_us.store(slow.count(), std::memory_order_relaxed);
 }
 
 void server::begin_drain(drain_times times) {

@@ -91,6 +91,7 @@ class server {
   void reload();
   void reload_all();
   void reload_configuration();
+  void apply_log_settings();
   struct drain_times {
     std::chrono::milliseconds delay;
     std::chrono::milliseconds timeout;
@@ -104,6 +105,7 @@ class server {
   crypto::key_ring keys_;
   crypto::hash_pool hashes_;
   std::vector<const db::statement*> catalogue_;
+  observation observed_;
   std::vector<std::unique_ptr<net::tls_context>> tls_;  // the last is current; older ones may still serve
   shared_parts parts_;
   start_up given_;

@@ -80,7 +80,7 @@ shard::shard(const shared_parts& parts, std::size_t index, const net::tls_contex
       index_(index),
       partition_timer_(context_),
       background_(context_.get_executor()),
-      requests_(parts.log),
+      requests_(parts.log, parts.observed),
       database_(context_, parts.settings.database, parts.catalogue),
       tokens_(parts.keys, token_policy_of(parts.settings)),
       accounts_(database_, parts.hashes, parts.keys, account_policy_of(parts.settings),

@@ -31,6 +31,7 @@ struct shared_parts {
   crypto::hash_pool& hashes;
   const std::vector<const db::statement*>& catalogue;
   logger& log;
+  observation& observed;
 };
 
 /// One thread with one io_context and everything a request needs: listener, connections, database

@@ -197,4 +197,18 @@ auto_confirm = true
 
     assert.equal((await getUser(server, account.access_token)).status, 200);
   });
+
+  test('takes another threshold for slow requests on SIGHUP', async () => {
+    const server = servers[0] ?? await serve();
+    const slow = () => server.output.all.includes('"slow_request"');
+    assert.equal(slow(), false);
+
+    writeFileSync(config, `${readFileSync(config, 'utf8')}[log]\nslow_request = "1ms"\n`);
+    server.reload();
+
+    await until(async () => {
+      await newAccount(server);
+      return slow();
+    }, 'a slow request in the log');
+  });
 });

@@ -8,13 +8,14 @@ packages_of() {
     build)
       echo clang-19 lld-19 libclang-rt-19-dev clang-tidy-19 clang-format-19
       echo cmake ninja-build ccache pkg-config
-      echo libboost1.81-dev libpq-dev libsimdjson-dev libssl-dev libsodium-dev libcrypt-dev libspdlog-dev libfmt-dev
+      echo libboost1.81-dev libcurl4-openssl-dev libpq-dev libsimdjson-dev libssl-dev libsodium-dev libcrypt-dev libspdlog-dev libfmt-dev
       echo libcli11-dev libtomlplusplus-dev libidn2-dev libunistring-dev
       echo libgtest-dev libgmock-dev libbenchmark-dev
       ;;
     bench) echo nginx-light ;;
     load) [ "$(node_major)" -ge 18 ] || echo nodejs ;;
     wrk) echo wrk ;;
+    python) echo python3 python3-venv ;;
     run) echo postgresql-15 pgbouncer curl openssl ca-certificates util-linux ;;
     test)
       echo git debian-archive-keyring chromium-headless-shell
