@@ -15,6 +15,13 @@ boost::asio::awaitable<void> get_health(service&, net::request_context& request)
   co_return;
 }
 
+boost::asio::awaitable<void> get_openapi(service& application, net::request_context& request) {
+  answer_json(request, application.openapi());
+  request.out.no_store = false;
+  request.out.set("Cache-Control", "public, max-age=600");
+  co_return;
+}
+
 boost::asio::awaitable<void> get_jwks(service& application, net::request_context& request) {
   answer_json(request, application.tokens().public_jwks());
   request.out.no_store = false;

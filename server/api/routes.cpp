@@ -19,6 +19,7 @@ enum index : std::size_t {
   end_session,
   end_everybody,
   settings,
+  openapi,
   health,
   jwks,
   introspect,
@@ -27,8 +28,9 @@ enum index : std::size_t {
 };
 
 constexpr std::array<handler, handler_count> handlers{
-    post_signup,    post_token,      post_logout,  get_user,   put_user, get_sessions,    delete_sessions,
-    delete_session, post_logout_all, get_settings, get_health, get_jwks, post_introspect, post_revoke};
+    post_signup,  post_token,      post_logout,    get_user,        put_user,
+    get_sessions, delete_sessions, delete_session, post_logout_all, get_settings,
+    get_openapi,  get_health,      get_jwks,       post_introspect, post_revoke};
 
 constexpr std::array routes{
     net::route{method::post, "/signup", cost_class::hash, signup},
@@ -41,6 +43,7 @@ constexpr std::array routes{
     net::route{method::del, "/sessions/{id}", cost_class::write, end_session},
     net::route{method::post, "/admin/logout_all", cost_class::write, end_everybody},
     net::route{method::get, "/settings", cost_class::free, settings},
+    net::route{method::get, "/openapi.json", cost_class::free, openapi},
     net::route{method::get, "/health", cost_class::free, health},
     net::route{method::get, "/.well-known/jwks.json", cost_class::free, jwks},
     net::route{method::post, "/oauth2/introspect", cost_class::read, introspect},
@@ -48,7 +51,7 @@ constexpr std::array routes{
 };
 
 // The table ends with discovery, which answers at the root too, and OAuth 2.0, which answers only there.
-constexpr std::size_t discovery_routes = 2;
+constexpr std::size_t discovery_routes = 3;
 constexpr std::size_t oauth_routes = 2;
 constexpr std::span<const net::route> first_party_routes =
     std::span{routes}.first<routes.size() - oauth_routes>();
@@ -127,6 +130,14 @@ bool is_switched_off(std::string_view prefix, const net::request_context& reques
 net::cost_class cost_of(const net::route& route, const net::request_context& request) {
   if (route.index == token && request.query_value("grant_type") == "password") return cost_class::hash;
   return route.cost;
+}
+
+bool answers_at_root(net::method verb, std::string_view pattern) {
+  return net::match(root_routes, verb, pattern).outcome == net::route_match::kind::found;
+}
+
+bool answers_below_prefix(net::method verb, std::string_view pattern) {
+  return net::match(first_party_routes, verb, pattern).outcome == net::route_match::kind::found;
 }
 
 std::span<const net::route> all_routes() {

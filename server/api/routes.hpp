@@ -28,6 +28,10 @@ using handler = boost::asio::awaitable<void> (*)(service& application, net::requ
 /// and documentation.
 [[nodiscard]] std::span<const net::route> all_routes();
 
+/// Where a pattern of the table answers: at the root, below the prefix, or both.
+[[nodiscard]] bool answers_at_root(net::method verb, std::string_view pattern);
+[[nodiscard]] bool answers_below_prefix(net::method verb, std::string_view pattern);
+
 /// The handler behind a `net::route::index`.
 [[nodiscard]] handler handler_of(std::size_t index);
 
@@ -44,6 +48,7 @@ boost::asio::awaitable<void> post_logout_all(service&, net::request_context&);  
 boost::asio::awaitable<void> post_introspect(service&, net::request_context&);  // oauth_routes.cpp
 boost::asio::awaitable<void> post_revoke(service&, net::request_context&);
 boost::asio::awaitable<void> get_settings(service&, net::request_context&);  // discovery_routes.cpp
+boost::asio::awaitable<void> get_openapi(service&, net::request_context&);
 boost::asio::awaitable<void> get_health(service&, net::request_context&);
 boost::asio::awaitable<void> get_jwks(service&, net::request_context&);
 

@@ -6,6 +6,7 @@
 #include "protocol/problem.hpp"
 #include "server/api/answers.hpp"
 #include "server/api/cors.hpp"
+#include "server/api/descriptions.hpp"
 #include "server/api/routes.hpp"
 
 namespace pam::api {
@@ -34,12 +35,14 @@ service::service(settings how, auth::accounts& accounts, auth::sessions& session
                  const auth::access_tokens& tokens, observer& watcher)
     : how_(std::move(how)),
       clients_(how_.oauth_clients),
+      openapi_(openapi_document(how_.prefix, how_.site_url)),
       accounts_(accounts),
       sessions_(sessions),
       tokens_(tokens),
       watcher_(watcher) {}
 
 boost::asio::awaitable<void> service::serve(net::request_context& request) {
+  request.deadline = async::deadline{request.deadline, &request.costs};
   if (request.verb == net::method::options && request.has_header("origin")) {
     answer_preflight(how_.cors_origins, request);
   } else {

@@ -94,6 +94,8 @@ class service final : public net::service {
   [[nodiscard]] const auth::access_tokens& tokens() const { return tokens_; }
   [[nodiscard]] auth::verified_tokens& verified() { return verified_; }
   [[nodiscard]] const auth::oauth_clients& clients() const { return clients_; }
+  /// The description of the API, as GET /openapi.json answers it.
+  [[nodiscard]] const std::string& openapi() const { return openapi_; }
   [[nodiscard]] observer& watcher() { return watcher_; }
   [[nodiscard]] const admission_statistics& admission(net::cost_class of) const {
     return admission_[static_cast<std::size_t>(of)];
@@ -106,6 +108,7 @@ class service final : public net::service {
 
   settings how_;
   auth::oauth_clients clients_;
+  std::string openapi_;
   auth::accounts& accounts_;
   auth::sessions& sessions_;
   const auth::access_tokens& tokens_;

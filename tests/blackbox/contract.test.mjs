@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
 import { routes } from './support/contract.mjs';
-import { assertProblem, assertTokenResponse, assertUser, call, claimsOf, forget, getUser, newAccount, newEmail, newPassword,
+import { assertProblem, assertTokenResponse, assertUser, call, claimsOf, descriptionOf, forget, getUser, newAccount, newEmail, newPassword,
   newSession, signIn, timestamp, uuid } from './support/client.mjs';
 import { exchange } from './support/raw.mjs';
 import { quickStop, startServer } from './support/server.mjs';
@@ -164,6 +164,25 @@ describe('the contract, profile compatible', { timeout: 240_000 }, () => {
       }
     });
   }
+
+  test('has a row for every described route, and every route is described', async () => {
+    const { document } = await descriptionOf(server);
+    const described = Object.entries(document.paths).flatMap(([path, verbs]) => Object.keys(verbs).map((verb) => `${verb.toUpperCase()} ${path}`));
+    const listed = routes.map(({ method, path }) => `${method} /auth/v1${path}`);
+    const atRoot = ['GET /health', 'GET /openapi.json', 'GET /.well-known/jwks.json'];
+    // Machines' routes are tested in admin.test.mjs and oauth.test.mjs.
+    assert.deepEqual(described.filter((name) => !/\/(oauth2|admin)\//.test(name)).sort(), [...listed, ...atRoot].sort());
+  });
+
+  test('describes itself at the root and under the prefix, cacheable, as OpenAPI 3.1', async () => {
+    const [root, below] = [await call(server, 'GET', '/openapi.json'), await call(server, 'GET', '/auth/v1/openapi.json')];
+    assert.equal(root.text, below.text);
+    assert.equal(root.headers['cache-control'], 'public, max-age=600');
+    assert.match(root.json.openapi, /^3\.1\.\d+$/);
+    assert.deepEqual(root.json.servers, [{ url: `https://localhost:${server.port}` }]);
+    const ids = Object.values(root.json.paths).flatMap((verbs) => Object.values(verbs).map(({ operationId }) => operationId));
+    assert.equal(new Set(ids).size, ids.length);
+  });
 
   describe('what is not there', () => {
     test('is 404 not_found, with CORS and the version', async () => {

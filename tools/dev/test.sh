@@ -33,7 +33,16 @@ run_tap() {
   record "$name" "$passed" "$failed"
 }
 
+# What the black-box and SDK suites use from npm, as locked.
+install_node_packages() {
+  (cd tests/sdk && [ node_modules/.package-lock.json -nt package-lock.json ]) && return
+  say "installing the tests' packages from tests/sdk/package-lock.json"
+  (cd tests/sdk && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >&2) ||
+    warn "npm ci failed: the black-box and SDK suites cannot run"
+}
+
 test_blackbox() {
+  install_node_packages
   say "black-box tests against build/release/bin/pam-auth"
   run_tap blackbox build/release/results/blackbox.tap \
     env PAM_AUTH_BIN="$PWD/build/release/bin/pam-auth" tests/blackbox/run
@@ -47,11 +56,7 @@ test_blackbox() {
 
 test_sdk() {
   say "SDK tests against build/release/bin/pam-auth"
-  if ! (cd tests/sdk && [ node_modules/.package-lock.json -nt package-lock.json ]); then
-    say "installing the SDK from tests/sdk/package-lock.json"
-    (cd tests/sdk && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >&2) ||
-      warn "npm ci failed: the SDK suite cannot run"
-  fi
+  install_node_packages
   run_tap sdk build/release/results/sdk.tap \
     env PAM_AUTH_BIN="$PWD/build/release/bin/pam-auth" tests/sdk/run
 }

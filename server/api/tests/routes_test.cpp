@@ -1,6 +1,10 @@
 #include "server/api/routes.hpp"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
+
+#include "server/api/descriptions.hpp"
 
 namespace {
 
@@ -71,6 +75,33 @@ TEST(routes, a_password_grant_is_admitted_as_hashing_and_a_refresh_as_writing) {
 
   EXPECT_EQ(cost_of(*match_route("/auth/v1", password).route, password), cost_class::hash);
   EXPECT_EQ(cost_of(*match_route("/auth/v1", refresh).route, refresh), cost_class::write);
+}
+
+TEST(routes, every_route_is_described_and_nothing_else) {
+  const auto described = pam::api::route_descriptions();
+  for (const auto& route : all_routes()) {
+    const auto is_it = [&](const auto& each) {
+      return each.verb == route.verb && each.pattern == route.pattern;
+    };
+    EXPECT_EQ(std::count_if(described.begin(), described.end(), is_it), 1)
+        << pam::net::to_string(route.verb) << " " << route.pattern
+        << " needs a row in server/api/descriptions.cpp";
+  }
+  EXPECT_EQ(described.size(), all_routes().size());
+}
+
+TEST(routes, every_schema_a_route_names_exists) {
+  const auto exists = [](std::string_view name) {
+    const auto known = pam::api::schemas();
+    return std::any_of(known.begin(), known.end(), [&](const auto& each) { return each.name == name; });
+  };
+  for (const auto& route : pam::api::route_descriptions()) {
+    EXPECT_EQ(route.body == pam::api::body_kind::none, route.request.empty()) << route.pattern;
+    EXPECT_TRUE(route.request.empty() || exists(route.request)) << route.request;
+    EXPECT_FALSE(route.answers.empty()) << route.pattern;
+    for (const auto& answer : route.answers)
+      EXPECT_TRUE(answer.schema.empty() || exists(answer.schema)) << answer.schema;
+  }
 }
 
 TEST(routes, every_route_has_a_handler) {

@@ -4,11 +4,24 @@ import { randomBytes } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
 
+import { Description } from './openapi.mjs';
+
 const agents = new Map();
 
 function agentOf(server) {
   if (!agents.has(server)) agents.set(server, new https.Agent({ keepAlive: true, ca: server.ca, servername: 'localhost' }));
   return agents.get(server);
+}
+
+const descriptions = new WeakMap();
+
+/** What the server says of its API; asked once a server. */
+export function descriptionOf(server) {
+  if (!descriptions.has(server)) {
+    const asked = send(https, { host: server.host, port: server.port, agent: agentOf(server), path: '/openapi.json' });
+    descriptions.set(server, asked.then(({ json }) => new Description(json)));
+  }
+  return descriptions.get(server);
 }
 
 /** Lets go of the kept connections to a server that ends. */
@@ -40,11 +53,11 @@ function send(module, options, body) {
 }
 
 /**
- * One request. `body` is sent as JSON unless it is a string or a Buffer; a JSON body has its content type.
+ * One request, whose answer must be one that the server's description promises. `body` is sent as JSON unless it is a string or a Buffer; a JSON body has its content type.
  * @param options.token    bearer token
  * @param options.headers  added last, so they win
  */
-export function call(server, method, path, { body, token, headers = {} } = {}) {
+export async function call(server, method, path, { body, token, headers = {} } = {}) {
   const isRaw = body === undefined || typeof body === 'string' || Buffer.isBuffer(body);
   const bytes = isRaw ? body : JSON.stringify(body);
   const fields = {};
@@ -54,7 +67,9 @@ export function call(server, method, path, { body, token, headers = {} } = {}) {
   const options = {
     host: server.host, port: server.port, agent: agentOf(server), method, path, headers: { ...fields, ...headers },
   };
-  return send(https, options, bytes);
+  const answer = await send(https, options, bytes);
+  if (!server.isUndescribed) (await descriptionOf(server)).check(method, path, answer);
+  return answer;
 }
 
 /** The internal port speaks plain HTTP on loopback. */

@@ -114,6 +114,7 @@ export const routes = [
       { status: 404, code: 'not_found', why: 'an unknown id', change: () => ({ path: under('/sessions/01890000-0000-7000-8000-000000000001') }) }],
   },
   { method: 'GET', path: '/settings', isPublic: true, valid: () => ({ path: under('/settings') }), check: is(200, 'external'), faults: [] },
+  { method: 'GET', path: '/openapi.json', isPublic: true, valid: () => ({ path: under('/openapi.json') }), check: is(200, 'openapi'), faults: [] },
   { method: 'GET', path: '/health', isPublic: true, valid: () => ({ path: under('/health') }), check: is(200, 'status'), faults: [] },
   { method: 'GET', path: '/.well-known/jwks.json', isPublic: true, valid: () => ({ path: under('/.well-known/jwks.json') }), check: is(200, 'keys'), faults: [] },
 ];
