@@ -120,22 +120,33 @@ result<admin_connection> admin_connection::connect(const admin_settings& setting
 }
 
 result<void> admin_connection::run(const std::string& script) {
+  const result<text_rows> done = command(script);
+  if (done.has_error()) return done.error();
+  return {};
+}
+
+result<text_rows> admin_connection::command(const std::string& text) {
   if (!is_open()) return detail::connection_error(connection_.get(), errc::connection, outcome::not_sent);
-  if (PQsendQuery(connection_.get(), script.c_str()) != 1) {
+  if (PQsendQuery(connection_.get(), text.c_str()) != 1) {
     return detail::connection_error(connection_.get(), errc::connection, outcome::unknown);
   }
   // Everything is read even after an error, so that the connection can be used again.
   std::optional<error> first;
+  text_rows last;
   while (pg_result_ptr answer{PQgetResult(connection_.get())}) {
     if (starts_copy(answer.get())) {
       connection_.reset();  // its data would have to be read or written to get any further
       return copy_is_refused();
     }
-    if (!is_success(answer.get()) && !first) first = failure_of(connection_.get(), answer.get());
+    if (is_success(answer.get())) {
+      last = rows_of(answer.get());
+    } else if (!first) {
+      first = failure_of(connection_.get(), answer.get());
+    }
   }
   if (first) return *std::move(first);
   if (!is_open()) return detail::connection_error(connection_.get(), errc::connection, outcome::unknown);
-  return {};
+  return last;
 }
 
 result<text_rows> admin_connection::query(const std::string& sql, std::span<const text_value> parameters) {
@@ -165,6 +176,10 @@ bool admin_connection::is_in_transaction() const {
 
 int admin_connection::server_version() const {
   return connection_ ? PQserverVersion(connection_.get()) : 0;
+}
+
+bool admin_connection::is_encrypted() const {
+  return connection_ && PQsslInUse(connection_.get()) == 1;
 }
 
 int admin_connection::backend_pid() const {

@@ -71,12 +71,18 @@ class admin_connection {
     return query(sql, std::span<const text_value>{parameters.begin(), parameters.size()});
   }
 
+  /// Runs one command by the simple protocol and returns its rows, for consoles that know no other
+  /// (PgBouncer's). Of several commands the last one's rows are returned.
+  result<text_rows> command(const std::string& text);
+
   /// False once the connection was lost.
   [[nodiscard]] bool is_open() const;
   /// True inside a transaction block, failed ones included.
   [[nodiscard]] bool is_in_transaction() const;
   /// As PQserverVersion: 150018.
   [[nodiscard]] int server_version() const;
+  /// True when the connection is encrypted by TLS, as far as the next machine.
+  [[nodiscard]] bool is_encrypted() const;
   /// Process id of the server's backend; meaningless through a pooler.
   [[nodiscard]] int backend_pid() const;
 

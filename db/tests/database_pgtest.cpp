@@ -64,25 +64,6 @@ params pair_of(std::int64_t id, std::string_view text) {
   return values;
 }
 
-/// Many callers at once; `done()` waits for the last.
-class crowd {
- public:
-  explicit crowd(asio::io_context& context) : context_(context), gate_(context.get_executor()) {}
-  template <class Task>
-  void add(Task task) {
-    asio::co_spawn(context_, run(std::move(task), gate_.enter()), asio::detached);
-  }
-  asio::awaitable<void> done() { co_await gate_.close(); }
-
- private:
-  template <class Task>
-  static asio::awaitable<void> run(Task task, async::gate::pass /*inside*/) {
-    co_await task();
-  }
-  asio::io_context& context_;
-  async::gate gate_;
-};
-
 /// A setting of the database for one test; new connections obey it.
 class database_setting {
  public:
@@ -121,17 +102,6 @@ class database_pg : public ::testing::TestWithParam<way> {
 
   scratch_database scratch;
 };
-
-asio::awaitable<void> start(database& db) {
-  const auto started = co_await db.start(async::within(10s));
-  if (started.has_error()) throw std::runtime_error("start: " + started.error().detail);
-}
-
-// A statement for a crowd: its answer goes to a slot of its own.
-asio::awaitable<void> run_into(database& db, const statement& what, params values,
-                               std::optional<result<rows>>& into, call_options options = within(10s)) {
-  into.emplace(co_await db.execute(what, std::move(values), options));
-}
 
 TEST_P(database_pg, the_way_is_recognised) {
   run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {

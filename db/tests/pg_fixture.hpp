@@ -58,6 +58,16 @@ inline admin_connection connect_admin(const std::string& database) {
   return std::move(*opened);
 }
 
+/// The console of the PgBouncer that listens on a PAM_TEST_... port.
+inline admin_connection connect_console(const std::string& port) {
+  admin_settings settings;
+  settings.host = service("PAM_TEST_PG_SOCKET_DIR");
+  settings.port = port_of(port);
+  settings.database = "pgbouncer";
+  settings.user = service("PAM_TEST_PG_SUPERUSER");
+  return tests::connect(settings);
+}
+
 /// The databases that tests have done with, emptied and lent out again: making one costs more than most
 /// tests do.
 class scratch_pool {
@@ -102,12 +112,7 @@ class scratch_pool {
     std::vector<admin_connection> all;
     for (const char* port : {"PAM_TEST_PGBOUNCER_PORT", "PAM_TEST_PGBOUNCER_SESSION_PORT",
                              "PAM_TEST_PGBOUNCER_NEW_PORT", "PAM_TEST_PGBOUNCER_NEW_SESSION_PORT"}) {
-      admin_settings settings;
-      settings.host = service("PAM_TEST_PG_SOCKET_DIR");
-      settings.port = port_of(port);
-      settings.database = "pgbouncer";
-      settings.user = service("PAM_TEST_PG_SUPERUSER");
-      all.push_back(tests::connect(settings));
+      all.push_back(connect_console(port));
     }
     return all;
   }
@@ -178,6 +183,15 @@ inline constexpr way ways[] = {
      pooler_mode::pgbouncer_named},
 };
 
+/// Those with a pooler in between.
+inline std::vector<way> pooler_ways() {
+  std::vector<way> all;
+  for (const way& one : ways) {
+    if (one.through_pooler) all.push_back(one);
+  }
+  return all;
+}
+
 inline config config_for(const way& how, const std::string& database) {
   config settings;
   endpoint where;
@@ -230,6 +244,36 @@ inline call_options within(std::chrono::milliseconds budget) {
   call_options options;
   options.deadline = async::within(budget);
   return options;
+}
+
+/// Many callers at once; `done()` waits for the last.
+class crowd {
+ public:
+  explicit crowd(asio::io_context& context) : context_(context), gate_(context.get_executor()) {}
+  template <class Task>
+  void add(Task task) {
+    asio::co_spawn(context_, run(std::move(task), gate_.enter()), asio::detached);
+  }
+  asio::awaitable<void> done() { co_await gate_.close(); }
+
+ private:
+  template <class Task>
+  static asio::awaitable<void> run(Task task, async::gate::pass /*inside*/) {
+    co_await task();
+  }
+  asio::io_context& context_;
+  async::gate gate_;
+};
+
+inline asio::awaitable<void> start(database& db) {
+  const auto started = co_await db.start(async::within(10s));
+  if (started.has_error()) throw std::runtime_error("start: " + started.error().detail);
+}
+
+// A statement for a crowd: its answer goes to a slot of its own.
+inline asio::awaitable<void> run_into(database& db, const statement& what, params values,
+                                      std::optional<result<rows>>& into, call_options options = within(10s)) {
+  into.emplace(co_await db.execute(what, std::move(values), options));
 }
 
 }  // namespace pam::db::testing

@@ -160,6 +160,7 @@ unix_socket_dir = ${root}/sock
 auth_type = trust
 auth_file = ${root}/users.txt
 admin_users = ${superuser}
+stats_users = pam_app
 default_pool_size = 8
 max_client_conn = 2000
 server_login_retry = 0.2
@@ -203,7 +204,8 @@ find_poolers() {
 }
 
 start_poolers() {
-  as_server tee "$root/users.txt" >/dev/null <<<"\"$superuser\" \"\""
+  # For the console, which looks nobody up; pam_app may ask it, as in production.
+  printf '"%s" ""\n' "$superuser" pam_app | as_server tee "$root/users.txt" >/dev/null
   ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
   start_pooler pgbouncer "$pgbouncer" 'pool_mode = transaction'
   pgbouncer_port=$pooler_port
