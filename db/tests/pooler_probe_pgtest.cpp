@@ -34,5 +34,21 @@ TEST(pooler_probe_pg, a_proof_that_gets_no_answer_in_time_does_not_speak_against
   });
 }
 
+TEST(pg_session_pg, a_server_with_a_certificate_of_strangers_is_not_spoken_to) {
+  const scratch_database scratch;
+  config settings = config_for(direct_tls, scratch.name());
+  settings.sslrootcert = "/etc/ssl/certs/ca-certificates.crt";
+  run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
+    stop_list stops;
+
+    const auto refused = co_await connect_session(context, stops, settings, settings.hosts.front(),
+                                                  settings.database, async::within(10s));
+
+    EXPECT_EQ(refused.error().code, errc::unavailable);
+    EXPECT_NE(refused.error().detail.find("certificate verify failed"), std::string::npos)
+        << refused.error().detail;
+  });
+}
+
 }  // namespace
 }  // namespace pam::db::detail

@@ -40,6 +40,7 @@ result run(const std::string& line, const runtime::environment& variables = {}) 
   command_context context{.out = out, .err = err, .variables = variables};
   CLI::App app{"pam-auth"};
   app.require_subcommand(1);
+  add_check_command(app, context);
   add_config_command(app, context);
   add_keys_command(app, context);
   add_token_command(app, context);
@@ -50,6 +51,22 @@ result run(const std::string& line, const runtime::environment& variables = {}) 
     return {usage, "", wrong.what()};
   }
   return {context.status, out.str(), err.str()};
+}
+
+TEST(check_command, what_does_not_fit_together_is_a_usage_error) {
+  EXPECT_EQ(run("check").status, usage);
+  EXPECT_THAT(run("check").err, HasSubstr("--config FILE is needed"));
+  EXPECT_EQ(run("check --config x --processes 0").status, usage);
+  EXPECT_EQ(run("check --config x --i-am-alone").status, usage);
+  EXPECT_EQ(run("check --cores 4").status, usage);
+  EXPECT_EQ(run("check --config /nonexistent").status, failure);
+}
+
+TEST(check_command, suggests_without_a_configuration) {
+  const auto suggested = run("check --suggest --memory-gib 16 --cores 8");
+
+  EXPECT_EQ(suggested.status, success);
+  EXPECT_THAT(suggested.out, HasSubstr("shared_buffers = 4GB"));
 }
 
 TEST(config_command, the_default_text_is_itself_a_valid_file) {
