@@ -30,7 +30,12 @@ describe('the log', { timeout: 300_000 }, () => {
 
   test('has one line a request, with its times', async () => {
     const account = await newAccount(server);
-    const line = await lineOf(server, await getUser(server, account.access_token));
+    // Now and then a request also reads since when everybody's tokens are valid.
+    const line = await until(async () => {
+      const one = await lineOf(server, await getUser(server, account.access_token));
+      assert.ok(one.statements <= 2);
+      return one.statements === 1 && one;
+    }, 'a request of one statement');
 
     assert.deepEqual(Object.keys(line).sort(), ['bytes', 'database_queue_us', 'database_us', 'duration_us', 'event', 'hash_queue_us', 'hash_us',
       'hashes', 'level', 'method', 'msg', 'peer', 'request_id', 'route', 'sent', 'statements', 'status', 'time', 'trace_id']);
@@ -52,10 +57,14 @@ describe('the log', { timeout: 300_000 }, () => {
   });
 
   test('counts a refresh as one statement and no hash', async () => {
-    const account = await newAccount(server);
-    const line = await lineOf(server, await refresh(server, account.refresh_token));
-
-    assert.deepEqual([line.statements, line.hashes], [1, 0]);
+    let { refresh_token } = await newAccount(server);
+    await until(async () => {
+      const answer = await refresh(server, refresh_token);
+      ({ refresh_token } = answer.json);
+      const { statements, hashes } = await lineOf(server, answer);
+      assert.equal(hashes, 0);
+      return statements === 1;
+    }, 'a refresh of one statement');
   });
 
   test('counts the statements of a transaction', async () => {
@@ -149,8 +158,9 @@ describe('traces', { timeout: 300_000 }, () => {
     assert.notEqual(span.spanId, parentId);
     assert.ok(BigInt(span.endTimeUnixNano) > BigInt(span.startTimeUnixNano));
     assert.ok(Math.abs(Number(BigInt(span.startTimeUnixNano) / 1_000_000n) - Date.now()) < 60_000);
-    assert.deepEqual([span.attributes['http.route'], span.attributes['http.request.method'], span.attributes['http.response.status_code'],
-      span.attributes['pam.statements']], ['/user', 'GET', 200, 1]);
+    assert.deepEqual([span.attributes['http.route'], span.attributes['http.request.method'], span.attributes['http.response.status_code']],
+      ['/user', 'GET', 200]);
+    assert.ok(span.attributes['pam.statements'] >= 1);
     assert.ok(span.attributes['pam.database_us'] > 0);
 
     const unsampled = await call(server, 'GET', '/health', { headers: { traceparent: `00-${traceId}-${parentId}-00` } });
