@@ -8,6 +8,8 @@
 
 namespace pam::db {
 
+class connect_turns;
+
 /// What stands between us and PostgreSQL. Decides naming and how many batches may be in flight.
 enum class pooler_mode : std::uint8_t {
   automatic,        ///< learn it (PgBouncer's admin console), else the safe mode
@@ -46,13 +48,18 @@ struct config {
   std::size_t batch_bytes = 64 * 1024;  ///< parameter bytes under one Sync
   std::size_t batches_in_flight = 2;    ///< per connection; 1 in the safe mode whatever it says
   std::chrono::milliseconds connect_timeout{3000};
-  std::chrono::milliseconds stall_limit{
-      5000};  ///< head of a pipeline older than this: replace the connection
+  /// Head of a pipeline older than this: another connection takes over, first to the other hosts. Well below
+  /// a second: a server that was cut off gives no other sign.
+  std::chrono::milliseconds stall_limit{700};
   /// What a replaced connection still has for its answers, while another serves; then it is closed, and
   /// on a direct connection what runs is cancelled. The role's statement_timeout.
   std::chrono::milliseconds stall_grace{2000};
   std::chrono::milliseconds probe_interval{100};  ///< between connection attempts while the database is down
   std::chrono::milliseconds replica_probe_interval{50};  ///< between looks at how far the replicas are
+  /// Between two looks at whether the primary still is one and answers, so that an idle pool tells the truth
+  /// about itself; 0: none. Replicas need more looks, which serve for this as well.
+  std::chrono::milliseconds heartbeat{0};
+  connect_turns* turns = nullptr;  ///< shared by the shards of a process; none: this object's own
 };
 
 }  // namespace pam::db

@@ -67,6 +67,8 @@ std::shared_ptr<database::impl> database::impl::make(asio::io_context& context, 
     its.hosts = {where};
     its.replicas.clear();
     its.pipelines = 1;
+    its.heartbeat = std::chrono::milliseconds{0};
+    its.turns = nullptr;
     // A replica that is away is missed by nobody.
     its.probe_interval = 5 * its.probe_interval;
     made->replicas_.push_back(make(context, std::move(its), catalogue, role::replica));
@@ -82,7 +84,9 @@ void database::impl::begin() {
     replicas_[i]->begin();
     asio::co_spawn(context_, probe_replica(shared_from_this(), i), asio::detached);
   }
-  if (freshness_) asio::co_spawn(context_, probe_primary(shared_from_this()), asio::detached);
+  if (role_ == role::primary && (freshness_ || settings_.heartbeat.count() != 0)) {
+    asio::co_spawn(context_, probe_primary(shared_from_this()), asio::detached);
+  }
 }
 
 asio::awaitable<result<rows>> database::impl::run(const statement& what, params values,

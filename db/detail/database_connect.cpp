@@ -98,8 +98,14 @@ asio::awaitable<void> database::impl::wait_for_turn() {
       co_await wait_change(detail::time_point::max());
     } else if (!async::has_passed(next_probe_)) {
       co_await wait_change(next_probe_);
+    } else if (ready_.get() != 0 || failed_rounds_ == 0) {
+      co_return;  // the server is there, as far as we know
     } else {
-      co_return;
+      const auto now = std::chrono::steady_clock::now();
+      connect_turns& turns = settings_.turns == nullptr ? own_turns_ : *settings_.turns;
+      const auto turn = turns.claim(now, settings_.probe_interval);
+      if (turn <= now) co_return;
+      co_await wait_change(turn);
     }
   }
 }
@@ -114,17 +120,27 @@ std::chrono::milliseconds database::impl::jittered(std::chrono::milliseconds bas
 void database::impl::note_attempt(const result<void>& connected) {
   if (connected.has_value()) {
     connects_.add();
-    refusals_ = 0;
+    refusals_ = failed_rounds_ = 0;
+    if (settings_.turns != nullptr && role_ == role::primary) settings_.turns->all_may_try();
     last_failure_.reset();
     next_probe_ = detail::time_point{};
     return;
   }
   last_failure_ = connected.error();
+  failed_rounds_ = std::min(failed_rounds_ + 1, 16U);
   // A server that refuses our password does not need to be asked ten times a second.
   const bool is_refused = detail::is_refusal(connected.error().detail);
   refusals_ = is_refused ? std::min(refusals_ + 1, 6U) : 0;
   const auto delay = std::min(settings_.probe_interval * (1U << refusals_), longest_refusal_delay);
   next_probe_ = std::chrono::steady_clock::now() + jittered(delay);
+}
+
+// While there are other hosts, one that swallows packets must not use up the second in which they could
+// serve; a network that is merely slow gets more time with each round.
+std::chrono::milliseconds database::impl::attempt_budget() const {
+  constexpr std::chrono::milliseconds first{300};
+  if (settings_.hosts.size() < 2) return settings_.connect_timeout;
+  return std::min(settings_.connect_timeout, first * (1U << std::min(failed_rounds_, 8U)));
 }
 
 // Gets no more work; another connection is opened. It is closed when its last answer came, or after the
@@ -133,6 +149,7 @@ void database::impl::replace(std::size_t channel) {
   core_.pause(channel);
   links_[channel].closes_at = std::chrono::steady_clock::now() + settings_.stall_grace;
   ready_.set(ready_.get() - 1);
+  preferred_host_ = (preferred_host_ + 1) % settings_.hosts.size();
   notify();
 }
 
@@ -152,7 +169,7 @@ asio::awaitable<result<void>> database::impl::connect_channel(std::size_t channe
   error last = unavailable("no host is configured");
   for (std::size_t i = 0; i < settings_.hosts.size() && !is_closing_; ++i) {
     const std::size_t index = (preferred_host_ + i) % settings_.hosts.size();
-    const result<void> connected = co_await connect_channel_to(channel, settings_.hosts[index]);
+    const result<void> connected = co_await connect_channel_to(channel, index);
     if (connected.has_value()) {
       preferred_host_ = index;
       co_return connected;
@@ -162,8 +179,9 @@ asio::awaitable<result<void>> database::impl::connect_channel(std::size_t channe
   co_return last;
 }
 
-asio::awaitable<result<void>> database::impl::connect_channel_to(std::size_t channel, const endpoint& where) {
-  const auto until = async::within(settings_.connect_timeout);
+asio::awaitable<result<void>> database::impl::connect_channel_to(std::size_t channel, std::size_t host) {
+  const endpoint& where = settings_.hosts[host];
+  const auto until = async::within(attempt_budget());
   bool must_be_safe = false;
   while (true) {
     auto opened =
@@ -215,6 +233,8 @@ asio::awaitable<result<void>> database::impl::connect_channel_to(std::size_t cha
     connecting_.remove(session);
     session->set_direct(facts->is_direct);
     links_[channel].connection = connection;
+    links_[channel].host = host;
+    give_up_other_hosts(host);
     ready_.set(ready_.get() + 1);
     core_.open(channel, rules);
     connection->start();
@@ -223,13 +243,28 @@ asio::awaitable<result<void>> database::impl::connect_channel_to(std::size_t cha
   }
 }
 
+// The primary is elsewhere: what a connection to the old one has not answered yet is sent again at once,
+// rather than after its grace.
+void database::impl::give_up_other_hosts(std::size_t host) {
+  for (link& one : links_) {
+    if (one.connection && one.closes_at && one.host != host) one.closes_at = std::chrono::steady_clock::now();
+  }
+}
+
 asio::awaitable<result<std::shared_ptr<detail::pg_session>>> database::impl::open_lease(
     async::deadline until) {
   const auto self = shared_from_this();
+  // The pipelines look for a server that is away, in turns; who wants a lease waits for what they find.
+  while (is_started_ && ready_.get() == 0 && !is_closing_ && !async::has_passed(until))
+    co_await wait_change(until);
+  if (is_closing_) co_return unavailable("closing");
+  if (is_started_ && ready_.get() == 0) {
+    co_return unavailable(last_failure_ ? last_failure_->detail : "no connection before the deadline");
+  }
   error last = unavailable("no host is configured");
   for (std::size_t i = 0; i < settings_.hosts.size(); ++i) {
     const std::size_t index = (preferred_host_ + i) % settings_.hosts.size();
-    const auto attempt_until = std::min(until, async::within(settings_.connect_timeout));
+    const auto attempt_until = std::min(until, async::within(attempt_budget()));
     const endpoint& where = settings_.hosts[index];
     auto opened = co_await detail::connect_session(context_, connecting_, settings_, where,
                                                    database_at(where), attempt_until);

@@ -17,6 +17,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include "async/gate.hpp"
+#include "db/connect_turns.hpp"
 #include "db/database.hpp"
 #include "db/detail/canceller.hpp"
 #include "db/detail/lease_pool.hpp"
@@ -86,7 +87,8 @@ struct database::impl : std::enable_shared_from_this<database::impl> {
   std::optional<std::size_t> vacancy(std::size_t pipeline) const;
   boost::asio::awaitable<void> wait_for_turn();
   boost::asio::awaitable<result<void>> connect_channel(std::size_t channel);
-  boost::asio::awaitable<result<void>> connect_channel_to(std::size_t channel, const endpoint& where);
+  boost::asio::awaitable<result<void>> connect_channel_to(std::size_t channel, std::size_t host);
+  void give_up_other_hosts(std::size_t host);
   boost::asio::awaitable<result<std::shared_ptr<detail::pg_session>>> open_lease(async::deadline until);
   [[nodiscard]] const std::string& database_at(const endpoint& where) const {
     return where.database.empty() ? settings_.database : where.database;
@@ -97,6 +99,7 @@ struct database::impl : std::enable_shared_from_this<database::impl> {
   void on_lost(std::size_t channel, const error& why);
   void note_attempt(const result<void>& outcome);
   std::chrono::milliseconds jittered(std::chrono::milliseconds base);
+  [[nodiscard]] std::chrono::milliseconds attempt_budget() const;
 
   boost::asio::io_context& context_;
   const config settings_;
@@ -109,6 +112,7 @@ struct database::impl : std::enable_shared_from_this<database::impl> {
   struct link {
     std::shared_ptr<detail::pipeline_connection> connection;
     std::optional<detail::time_point> closes_at;  ///< set when it stalled and is being replaced
+    std::size_t host = 0;                         ///< of the settings
   };
   std::vector<link> links_;
   std::shared_ptr<detail::canceller> cancels_;
@@ -136,6 +140,8 @@ struct database::impl : std::enable_shared_from_this<database::impl> {
   detail::time_point next_probe_{};
   std::minstd_rand random_{std::random_device{}()};  ///< jitter of reconnects
   unsigned refusals_ = 0;
+  unsigned failed_rounds_ = 0;  ///< over all hosts, since the last success
+  connect_turns own_turns_;
   std::size_t preferred_host_ = 0;
   std::optional<error> last_failure_;
   capabilities learned_;

@@ -54,16 +54,18 @@ asio::awaitable<void> database::impl::probe_primary([[maybe_unused]] std::shared
     call_options options;
     options.deadline = asked + probe_budget;
     const auto answer = co_await run(flushed_position, params{}, options);
-    if (answer.has_value()) {
+    if (answer.has_value() && freshness_) {
       wal_position flushed;
       flushed.lsn = static_cast<std::uint64_t>(answer->int8(0, 0));
       flushed.timeline = static_cast<std::uint32_t>(answer->int4(0, 1));
       freshness_->note_primary(asked, flushed);
     }
-    freshness_->tick(std::chrono::steady_clock::now());
-    note_gate();
-    notify();  // reads may wait for it
-    co_await rest(asked + settings_.replica_probe_interval);
+    if (freshness_) {
+      freshness_->tick(std::chrono::steady_clock::now());
+      note_gate();
+      notify();  // reads may wait for it
+    }
+    co_await rest(asked + (freshness_ ? settings_.replica_probe_interval : settings_.heartbeat));
   }
 }
 

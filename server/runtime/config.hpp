@@ -15,6 +15,13 @@
 
 namespace pam::runtime {
 
+/// Settings of a pool that looks after itself while nobody uses it.
+inline db::config watchful() {
+  db::config how;
+  how.heartbeat = std::chrono::milliseconds{500};
+  return how;
+}
+
 /// The whole configuration, validated. One struct a TOML section; `docs/configuration.md` is generated
 /// from the same table that parses it.
 struct configuration {
@@ -41,7 +48,7 @@ struct configuration {
     std::string address = "127.0.0.1";
     std::uint16_t port = 9443;
   } internal;
-  db::config database;                 ///< [database], pools per shard
+  db::config database = watchful();    ///< [database], pools per shard
   std::string database_password_file;  ///< [database] password_file; already read into database.password
   struct {
     std::string host = "";  ///< empty: the first database host

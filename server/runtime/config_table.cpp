@@ -255,6 +255,7 @@ void add_pools(std::vector<option>& out, configuration& c) {
         "Batches on the way on one connection; always 1 in the safe mode");
   time("database.connect_timeout", d.connect_timeout, 100, "For one connection attempt");
   time("database.stall_limit", d.stall_limit, 100, "A pipeline whose head is older is replaced");
+  time("database.heartbeat", d.heartbeat, 0, "Between looks at whether the primary is one; 0s: none");
   time("database.probe_interval", d.probe_interval, 10, "Between attempts while the database is down");
 }
 

@@ -106,6 +106,7 @@ class server {
   crypto::hash_pool hashes_;
   std::vector<const db::statement*> catalogue_;
   observation observed_;
+  db::connect_turns turns_;
   std::vector<std::unique_ptr<net::tls_context>> tls_;  // the last is current; older ones may still serve
   shared_parts parts_;
   start_up given_;

@@ -54,6 +54,12 @@ auth::access_token_policy token_policy_of(const configuration& settings) {
   return policy;
 }
 
+db::config database_config_of(const shared_parts& parts) {
+  db::config how = parts.settings.database;
+  how.turns = &parts.turns;
+  return how;
+}
+
 api::settings api_settings_of(const configuration& settings) {
   api::settings how;
   how.prefix = settings.server.prefix;
@@ -81,7 +87,7 @@ shard::shard(const shared_parts& parts, std::size_t index, const net::tls_contex
       partition_timer_(context_),
       background_(context_.get_executor()),
       requests_(parts.log, parts.observed),
-      database_(context_, parts.settings.database, parts.catalogue),
+      database_(context_, database_config_of(parts), parts.catalogue),
       tokens_(parts.keys, token_policy_of(parts.settings)),
       accounts_(database_, parts.hashes, parts.keys, account_policy_of(parts.settings),
                 session_policy_of(parts.settings)),

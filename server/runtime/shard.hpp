@@ -15,6 +15,7 @@
 
 #include "async/deadline.hpp"
 #include "async/gate.hpp"
+#include "db/connect_turns.hpp"
 #include "db/database.hpp"
 #include "server/api/service.hpp"
 #include "server/net/http_server.hpp"
@@ -32,6 +33,7 @@ struct shared_parts {
   const std::vector<const db::statement*>& catalogue;
   logger& log;
   observation& observed;
+  db::connect_turns& turns;
 };
 
 /// One thread with one io_context and everything a request needs: listener, connections, database

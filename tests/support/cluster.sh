@@ -53,7 +53,7 @@ crash_node() {
   local pid group
   pid=$(postmaster)
   [[ -n $pid ]] || return 0
-  group=$(pgrep -P "$pid" || true)
+  group=$(cat "/proc/$pid/task/$pid/children" 2>/dev/null || true)
   kill -KILL "$pid" 2>/dev/null || return 0
   for pid in $pid $group; do
     while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done

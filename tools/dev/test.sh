@@ -54,6 +54,13 @@ test_blackbox() {
   fi
 }
 
+# Faults of every part while clients work; what it takes longer for stands in the head of the script.
+test_chaos() {
+  say "chaos tests against build/release/bin/pam-auth"
+  run_tap chaos build/release/results/chaos.tap \
+    env PAM_AUTH_BIN="$PWD/build/release/bin/pam-auth" tests/chaos/run
+}
+
 test_sdk() {
   say "SDK tests against build/release/bin/pam-auth"
   install_node_packages
@@ -136,6 +143,10 @@ dev_test() {
       ensure_packages build run test && build_preset "$test_preset"
       test_ctest "$only" "^$only\$"
       ;;
+    chaos)
+      ensure_packages build run test && build_preset release pam-auth
+      test_chaos
+      ;;
     blackbox | sdk | wire)
       ensure_packages build run test && build_preset release pam-auth
       [ "$only" = sdk ] || test_blackbox
@@ -143,7 +154,7 @@ dev_test() {
       ;;
     load) ensure_packages build run load && build_preset release pam-auth swarm && test_load ;;
     all) test_everything ;;
-    *) die "no label '$only'; there are unit, pg, blackbox, sdk, layers, format, load, wire" ;;
+    *) die "no label '$only'; there are unit, pg, blackbox, sdk, chaos, layers, format, load, wire" ;;
   esac
   print_results
 }
@@ -162,6 +173,7 @@ test_everything() {
   [ "${#benches[@]}" -eq 0 ] || build_preset release "${benches[@]}"
   test_blackbox
   test_sdk
+  test_chaos
   build_preset release swarm
   test_load
 }
