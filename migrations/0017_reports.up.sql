@@ -17,6 +17,7 @@ CREATE MATERIALIZED VIEW public.report_daily_sign_ups AS
          count(*) FILTER (WHERE a.deleted_at IS NOT NULL) AS deleted
     FROM public.accounts AS a
    GROUP BY 1;
+-- squawk-ignore require-concurrent-index-creation
 CREATE UNIQUE INDEX report_daily_sign_ups_key ON public.report_daily_sign_ups (day);
 
 CREATE MATERIALIZED VIEW public.report_daily_events AS
@@ -29,6 +30,7 @@ CREATE MATERIALIZED VIEW public.report_daily_events AS
          count(DISTINCT e.account_id) AS accounts
     FROM public.auth_events AS e
    GROUP BY 1, 2, 3, 4, 5;
+-- squawk-ignore require-concurrent-index-creation
 CREATE UNIQUE INDEX report_daily_events_key ON public.report_daily_events (day, kind, success, country, client_id);
 
 CREATE MATERIALIZED VIEW public.report_daily_sessions AS
@@ -39,6 +41,7 @@ CREATE MATERIALIZED VIEW public.report_daily_sessions AS
          count(*) FILTER (WHERE s.revoked_at IS NOT NULL) AS revoked
     FROM public.sessions AS s
    GROUP BY 1, 2;
+-- squawk-ignore require-concurrent-index-creation
 CREATE UNIQUE INDEX report_daily_sessions_key ON public.report_daily_sessions (day, client_id);
 
 CREATE MATERIALIZED VIEW public.report_active AS
@@ -48,6 +51,7 @@ CREATE MATERIALIZED VIEW public.report_active AS
     FROM (VALUES (1), (7), (30)) AS w (days)
     LEFT JOIN public.sessions AS s ON s.revoked_at IS NULL AND s.refreshed_at >= statement_timestamp() - make_interval(days => w.days)
    GROUP BY w.days;
+-- squawk-ignore require-concurrent-index-creation
 CREATE UNIQUE INDEX report_active_key ON public.report_active (days);
 
 GRANT SELECT ON public.report_daily_sign_ups, public.report_daily_events, public.report_daily_sessions, public.report_active

@@ -58,9 +58,20 @@ void add_migrate_step(CLI::App& migrate, command_context& context, const char* n
   const auto options = std::make_shared<pam::cli::migration_options>();
   if (std::string_view{name} == "down") {
     step->add_option("--to", *target, "Version to go back to; 0: nothing is left")->required();
-  } else if (std::string_view{name} == "up") {
+  } else if (std::string_view{name} == "up" || std::string_view{name} == "plan") {
+    step->add_option("--to", options->target, "Stop after this version; default: the newest");
+  }
+  if (std::string_view{name} == "up" || std::string_view{name} == "down") {
     step->add_flag("--allow-contract", options->allow_contract,
-                   "No server of the previous version runs any more: apply contract migrations too");
+                   "No server that needs what is taken away runs any more, whatever the heartbeats say");
+  }
+  if (std::string_view{name} == "up" || std::string_view{name} == "backfill") {
+    step->add_option("--duty", options->pace.duty, "Share of the time a backfill works, 0.01 to 1")
+        ->check(CLI::Range(0.01, 1.0))
+        ->capture_default_str();
+    step->add_option("--lag-limit", options->pace.lag_limit_bytes,
+                     "Pause a backfill while a replica has more bytes of WAL than this to replay")
+        ->capture_default_str();
   }
   step->callback([&context, file, target, options, run] {
     auto settings = pam::runtime::load_config(*file, context.variables);
@@ -86,13 +97,22 @@ void add_migrate_command(CLI::App& app, command_context& context) {
                    [](const configuration& settings, int, const options&, command_context& to) {
                      return pam::cli::run_migrate_status(settings, to.out, to.err);
                    });
-  add_migrate_step(*migrate, context, "verify", "Check the facts every applied migration promises",
+  add_migrate_step(*migrate, context, "plan", "Show locks, rows and expected time of every pending statement",
+                   [](const configuration& settings, int, const options& how, command_context& to) {
+                     return pam::cli::run_migrate_plan(settings, to.out, to.err, how);
+                   });
+  add_migrate_step(*migrate, context, "backfill", "Run the backfills that are due, in gentle batches",
+                   [](const configuration& settings, int, const options& how, command_context& to) {
+                     return pam::cli::run_migrate_backfill(settings, to.out, to.err, how);
+                   });
+  add_migrate_step(*migrate, context, "verify",
+                   "Check the facts every applied migration promises, then the whole database",
                    [](const configuration& settings, int, const options&, command_context& to) {
                      return pam::cli::run_migrate_verify(settings, to.out, to.err);
                    });
   add_migrate_step(*migrate, context, "down", "Take migrations back; their data is lost",
-                   [](const configuration& settings, int target, const options&, command_context& to) {
-                     return pam::cli::run_migrate_down(settings, target, to.out, to.err);
+                   [](const configuration& settings, int target, const options& how, command_context& to) {
+                     return pam::cli::run_migrate_down(settings, target, to.out, to.err, how);
                    });
 }
 

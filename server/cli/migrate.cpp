@@ -1,9 +1,14 @@
 #include "server/cli/migrate.hpp"
 
+#include <unistd.h>
+
 #include <iomanip>
+#include <iostream>
 #include <ostream>
 
 #include "server/cli/migration_directives.hpp"
+#include "server/cli/migration_preview.hpp"
+#include "server/cli/schema_invariants.hpp"
 
 namespace pam::cli {
 
@@ -27,13 +32,45 @@ migration_result<db::admin_connection> connect(const runtime::configuration& set
                              " did not let us in as " + endpoint.user + ": " + connection.error().detail};
 }
 
+/// Progress for people: a bar that rewrites itself on a terminal, else a line every ten seconds.
+class progress_printer {
+ public:
+  explicit progress_printer(std::ostream& out)
+      : out_(out), is_terminal_(&out == &std::cout && ::isatty(STDOUT_FILENO) != 0) {}
+
+  void print(const migration_progress& event) {
+    if (event.what != migration_progress::step::advanced) {
+      end_bar();
+      out_ << event.line << std::endl;
+    } else if (is_terminal_) {
+      out_ << terminal_line(event.rows) << std::flush;
+      has_bar_ = true;
+    } else if (const auto now = std::chrono::steady_clock::now(); now >= next_line_) {
+      out_ << event.line << std::endl;
+      next_line_ = now + std::chrono::seconds{10};
+    }
+  }
+
+ private:
+  void end_bar() {
+    if (has_bar_) out_ << '\n';
+    has_bar_ = false;
+  }
+
+  std::ostream& out_;
+  bool is_terminal_;
+  bool has_bar_ = false;
+  std::chrono::steady_clock::time_point next_line_{};
+};
+
 /// Connects, runs `work` with progress lines on `out`, and says how it ended.
 template <class Work>
 int run_command(const runtime::configuration& settings, std::ostream& out, std::ostream& err,
                 migration_options& options, Work work) {
   auto connection = connect(settings);
   if (connection.has_error()) return refuse(connection.error(), err);
-  options.on_progress = [&out](const migration_progress& event) { out << event.line << std::endl; };
+  progress_printer printer{out};
+  options.on_progress = [&printer](const migration_progress& event) { printer.print(event); };
   const migration_result<migration_report> done = work(*connection, options);
   if (done.has_error()) return refuse(done.error(), err);
   out << "schema at migration " << done->to;
@@ -44,6 +81,20 @@ int run_command(const runtime::configuration& settings, std::ostream& out, std::
 
 void print_row(std::ostream& out, std::string_view name, std::string_view state, std::string_view rest) {
   out << std::left << std::setw(28) << name << std::setw(10) << state << rest << '\n';
+}
+
+void print_preview(std::ostream& out, const previewed_migration& each) {
+  out << each.name << "  " << to_string(each.how.phase) << ", "
+      << (each.how.is_transactional ? "one transaction" : "no transaction") << ", waits at most "
+      << each.how.lock_timeout.count() << " ms for a lock, " << each.how.retries + 1 << " tries\n";
+  for (const previewed_statement& statement : each.statements) {
+    out << "  " << std::left << std::setw(52) << statement.what.statement << " "
+        << to_string(statement.what.lock);
+    if (!statement.what.table.empty())
+      out << " on " << statement.what.table << " (about " << statement.rows << " rows, "
+          << statement.bytes / 1024 << " kB)";
+    out << ", " << expected_time(statement) << '\n';
+  }
 }
 
 void print_history(std::ostream& out, std::span<const ledger_row> ledger) {
@@ -84,9 +135,40 @@ int run_migrate_down(const runtime::configuration& settings, int target, std::os
                      });
 }
 
+int run_migrate_backfill(const runtime::configuration& settings, std::ostream& out, std::ostream& err,
+                         migration_options options) {
+  options.only_backfills = true;
+  return run_command(settings, out, err, options, migrate_up);
+}
+
+int run_migrate_plan(const runtime::configuration& settings, std::ostream& out, std::ostream& err,
+                     const migration_options& options) {
+  auto connection = connect(settings);
+  if (connection.has_error()) return refuse(connection.error(), err);
+  const auto plan = migrate_plan(*connection, options);
+  if (plan.has_error()) return refuse(plan.error(), err);
+  for (const previewed_migration& each : *plan) print_preview(out, each);
+  out << plan->size() << " pending\n";
+  return exit_done;
+}
+
 int run_migrate_verify(const runtime::configuration& settings, std::ostream& out, std::ostream& err,
                        migration_options options) {
-  return run_command(settings, out, err, options, migrate_verify);
+  const int verified = run_command(settings, out, err, options, migrate_verify);
+  if (verified != exit_done) return verified;
+  auto connection = connect(settings);
+  if (connection.has_error()) return refuse(connection.error(), err);
+  const auto findings = check_invariants(*connection);
+  if (findings.has_error()) return refuse(findings.error(), err);
+  int status = exit_done;
+  for (const finding& each : *findings) {
+    const bool is_broken = each.how_bad == severity::broken;
+    if (is_broken) status = exit_failed;
+    (is_broken ? err : out) << each.name << ": " << each.count << " " << each.sentence << " (for example "
+                            << each.example << ").\n";
+  }
+  if (findings->empty()) out << "every invariant holds\n";
+  return status;
 }
 
 int run_migrate_status(const runtime::configuration& settings, std::ostream& out, std::ostream& err,

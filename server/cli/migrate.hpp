@@ -15,6 +15,14 @@ int run_migrate_up(const runtime::configuration& settings, std::ostream& out, st
                    migration_options options = {});
 int run_migrate_down(const runtime::configuration& settings, int target, std::ostream& out, std::ostream& err,
                      migration_options options = {});
+/// Runs the backfills that are due and stops before the next migration of another phase.
+int run_migrate_backfill(const runtime::configuration& settings, std::ostream& out, std::ostream& err,
+                         migration_options options = {});
+/// Writes every statement that is pending with its lock, rows and expected time; changes nothing.
+int run_migrate_plan(const runtime::configuration& settings, std::ostream& out, std::ostream& err,
+                     const migration_options& options = {});
+/// Every applied migration's own verification, then the invariants of the whole database.
+/// @return 1 also when an invariant is broken; what is merely untidy is written and forgiven
 int run_migrate_verify(const runtime::configuration& settings, std::ostream& out, std::ostream& err,
                        migration_options options = {});
 

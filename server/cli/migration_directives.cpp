@@ -9,7 +9,8 @@ namespace pam::cli {
 
 namespace {
 
-constexpr std::array<std::string_view, 5> known_keys{"tx", "phase", "lock_timeout", "retries", "role"};
+constexpr std::array<std::string_view, 7> known_keys{"tx",   "phase", "lock_timeout", "retries",
+                                                     "role", "batch", "table"};
 constexpr std::size_t mandatory_keys = 4;
 
 struct directive {
@@ -77,6 +78,13 @@ std::string_view store(const directive& from, migration_directives& into) {
     const std::optional<int> tries = as_number(from.value, 1'000);
     if (!tries) return "is a whole number from 0 to 1000";
     into.retries = *tries;
+  } else if (from.key == "batch") {
+    const std::optional<int> rows = as_number(from.value, 100'000);
+    if (!rows || *rows == 0) return "is a whole number from 1 to 100000";
+    into.batch = *rows;
+  } else if (from.key == "table") {
+    if (!is_word(from.value)) return "is a table's name in lower case";
+    into.table = from.value;
   } else {
     if (!is_word(from.value)) return "is a role's name in lower case";
     into.role = from.value;
@@ -144,6 +152,10 @@ migration_result<migration_directives> parse_directives(std::string_view sql, st
     if (!seen[i])
       return malformed(file_name, "the directive \"" + std::string{known_keys[i]} + "\" is missing");
   }
+  if (read.is_keyset() != !read.table.empty())
+    return malformed(file_name, "the directives \"batch\" and \"table\" come together");
+  if (read.is_keyset() && (read.phase != migration_phase::backfill || read.is_transactional))
+    return malformed(file_name, "the directive \"batch\" wants phase: backfill and tx: off");
   return read;
 }
 

@@ -6,6 +6,7 @@
 #include <thread>
 #include <utility>
 
+#include "server/cli/instance_gate.hpp"
 #include "server/cli/migration_directives.hpp"
 
 namespace pam::cli {
@@ -101,11 +102,13 @@ class runner {
   migration_result<void> run(const task& job);
   migration_result<void> verify(const migrations::migration& what);
   void report(step what, int version, std::string line) const {
-    if (options_.on_progress) options_.on_progress({what, version, std::move(line)});
+    if (options_.on_progress) options_.on_progress({what, version, std::move(line), {}});
   }
 
  private:
   migration_result<void> check_server();
+  migration_result<void> check_gate(const task& job);
+  migration_result<void> run_by_key(const task& job);
   migration_result<void> lock();
   void unlock();
   db::result<void> run_in_transaction(const task& job);
@@ -114,6 +117,7 @@ class runner {
   db::result<void> record(const task& job, ledger_state state, steady_clock::time_point begin);
   db::result<void> drop_invalid_leftovers(std::string_view script);
   db::result<void> configure(const task& job, std::string_view scope);
+  db::result<void> forget_progress(const task& job);
   void pause(int tries);
 
   db::admin_connection& connection_;
@@ -196,6 +200,17 @@ db::result<void> runner::record(const task& job, ledger_state state, steady_cloc
           ? connection_.query(write_row, values)
           : connection_.query("DELETE FROM public.schema_migrations WHERE version = $1", {values[0]});
   if (written.has_error()) return written.error();
+  if (!job.is_up && state == ledger_state::applied) return forget_progress(job);
+  return {};
+}
+
+/// A backfill that was taken back begins anew the next time.
+db::result<void> runner::forget_progress(const task& job) {
+  const auto exists = connection_.query("SELECT to_regclass('public.schema_backfills') IS NOT NULL");
+  if (exists.has_error()) return exists.error();
+  if (exists->values[0][0] == "f") return {};
+  const auto gone = connection_.query("DELETE FROM public.schema_backfills WHERE name = $1", {job.name()});
+  if (gone.has_error()) return gone.error();
   return {};
 }
 
@@ -278,10 +293,48 @@ void runner::pause(int tries) {
   std::this_thread::sleep_for(milliseconds{jitter(random_)});
 }
 
+/// What takes something away waits for the servers that may use it.
+migration_result<void> runner::check_gate(const task& job) {
+  if (job.how.phase != migration_phase::contract || options_.allow_contract) return {};
+  return check_instances(connection_, job.what->version, job.name(),
+                         job.is_up ? endangered::older : endangered::newer);
+}
+
+migration_result<void> runner::run_by_key(const task& job) {
+  const auto begin = steady_clock::now();
+  const auto failed = [&](const db::error& failure) {
+    return describe(failure, "The ledger row of " + job.name() + " could not be written");
+  };
+  auto noted = record(job, ledger_state::running, begin);
+  if (noted.has_error()) return failed(noted.error());
+  backfill_listener listener;
+  listener.on_rows = [&](const row_progress& at) {
+    if (options_.on_progress) options_.on_progress({step::advanced, job.what->version, plain_line(at), at});
+  };
+  listener.on_pause = [&](std::string line) { report(step::paused, job.what->version, std::move(line)); };
+  const backfill what{.name = job.name(), .script = job.what->up, .how = job.how};
+  const auto filled = run_backfill(connection_, what, options_.pace, listener);
+  if (filled.has_error()) return filled.error();
+  auto holds = connection_.run("BEGIN READ ONLY; " + std::string{job.what->verify} + "; COMMIT");
+  if (holds.has_error()) {
+    if (connection_.is_open()) static_cast<void>(connection_.run("ROLLBACK"));
+    return describe(holds.error(), "Backfill " + job.name() + " ended, but its verification failed");
+  }
+  noted = record(job, ledger_state::applied, begin);
+  if (noted.has_error()) return failed(noted.error());
+  const auto took = std::chrono::duration_cast<milliseconds>(steady_clock::now() - begin);
+  report(step::done, job.what->version,
+         "applied " + job.name() + " in " + std::to_string(took.count()) + " ms");
+  return {};
+}
+
 migration_result<void> runner::run(const task& job) {
   const int version = job.what->version;
+  const auto open = check_gate(job);
+  if (open.has_error()) return open.error();
   const std::string verb = job.is_up ? "applying " : "reverting ";
   report(step::begun, version, verb + job.name() + " (" + std::string{to_string(job.how.phase)} + ")");
+  if (job.is_up && job.how.is_keyset()) return run_by_key(job);
   const auto begin = steady_clock::now();
   for (int tries = 0;; ++tries) {
     const auto done = job.how.is_transactional ? run_in_transaction(job) : run_alone(job);
@@ -323,21 +376,23 @@ migration_result<task> make_task(const migrations::migration& what, bool is_up) 
 }
 
 /// Every header is read before the first file runs: a mistake in the last one must not stop a run half-way.
-migration_result<std::vector<task>> make_tasks(std::span<const migrations::migration> files, bool is_up,
-                                               bool allow_contract) {
+migration_result<std::vector<task>> make_tasks(std::span<const migrations::migration> files, bool is_up) {
   std::vector<task> tasks;
   for (const migrations::migration& what : files) {
     auto job = make_task(what, is_up);
     if (job.has_error()) return job.error();
-    if (is_up && job->how.phase == migration_phase::contract && !allow_contract) {
-      return migration_error{migration_errc::guarded,
-                             "Migration " + job->name() +
-                                 " takes something away (phase contract): allow it once every server of the "
-                                 "previous version has stopped."};
-    }
     tasks.push_back(std::move(*job));
   }
   return tasks;
+}
+
+/// What of the pending ones this run is asked for.
+void keep_wanted(std::vector<task>& tasks, const migration_options& options) {
+  const auto end = std::ranges::find_if(tasks, [&](const task& job) {
+    return (options.target > 0 && job.what->version > options.target) ||
+           (options.only_backfills && job.how.phase != migration_phase::backfill);
+  });
+  tasks.erase(end, tasks.end());
 }
 
 migration_result<migration_plan> read_and_judge(db::admin_connection& connection,
@@ -376,10 +431,16 @@ migration_result<migration_report> migrate_up(db::admin_connection& connection,
   if (ready.has_error()) return ready.error();
   const auto plan = read_and_judge(connection, options);
   if (plan.has_error()) return plan.error();
-  const auto tasks = make_tasks(options.known.subspan(plan->first), true, options.allow_contract);
+  auto tasks = make_tasks(options.known.subspan(plan->first), true);
   if (tasks.has_error()) return tasks.error();
-
   migration_report report{.from = plan->current, .to = plan->current};
+  if (options.target > 0 && options.target < plan->current) {
+    return migration_error{migration_errc::failed, "The database is at migration " +
+                                                       std::to_string(plan->current) + ", above " +
+                                                       std::to_string(options.target) +
+                                                       ": `migrate down` goes back, and loses data."};
+  }
+  keep_wanted(*tasks, options);
   for (const task& job : *tasks) {
     const auto done = work.run(job);
     if (done.has_error()) return done.error();
@@ -405,8 +466,7 @@ migration_result<migration_report> migrate_down(db::admin_connection& connection
                                                        "."};
   }
   const auto first = static_cast<std::size_t>(target);
-  auto tasks =
-      make_tasks(options.known.subspan(first, static_cast<std::size_t>(highest) - first), false, true);
+  auto tasks = make_tasks(options.known.subspan(first, static_cast<std::size_t>(highest) - first), false);
   if (tasks.has_error()) return tasks.error();
   std::ranges::reverse(*tasks);
   for (const task& job : *tasks) {

@@ -74,6 +74,16 @@ test_load() {
   run_tap load build/release/results/load.tap node load-tests/runner/main.mjs small --tap
 }
 
+test_sql() {
+  say "the SQL of the migrations"
+  if ! (cd tests/sql && [ node_modules/.package-lock.json -nt package-lock.json ]); then
+    say "installing squawk from tests/sql/package-lock.json"
+    (cd tests/sql && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >&2) ||
+      warn "npm ci failed: the SQL cannot be linted"
+  fi
+  run_tap sql build/results/sql.tap tests/sql/run
+}
+
 test_layers() {
   say "layers"
   run_tap layers build/results/layers.tap tools/check_layers_test
@@ -138,6 +148,7 @@ dev_test() {
   done
   case "$only" in
     layers) test_layers ;;
+    sql) ensure_packages test && test_sql ;;
     format) ensure_packages format test && test_format ;;
     unit | pg)
       ensure_packages build run test && build_preset "$test_preset"
@@ -154,7 +165,7 @@ dev_test() {
       ;;
     load) ensure_packages build run load && build_preset release pam-auth swarm && test_load ;;
     all) test_everything ;;
-    *) die "no label '$only'; there are unit, pg, blackbox, sdk, chaos, layers, format, load, wire" ;;
+    *) die "no label '$only'; there are unit, pg, blackbox, sdk, chaos, layers, format, sql, load, wire" ;;
   esac
   print_results
 }
@@ -164,6 +175,7 @@ test_everything() {
   # The cheap checks first: they fail fast.
   test_layers
   test_format
+  test_sql
   build_preset "$test_preset"
   test_ctest unit '^unit$'
   test_ctest pg '^pg$'
