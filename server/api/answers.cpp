@@ -104,6 +104,8 @@ protocol::problem to_problem(const auth::error& failure, origin from) {
     case auth::errc::metadata_too_large:
     case auth::errc::signup_disabled:
       return from_input_error(failure);
+    case auth::errc::rate_limited:
+      return make(codes::over_request_rate_limit, "Too many requests; slow down.");
     case auth::errc::conflict:
     case auth::errc::overloaded:
     case auth::errc::unavailable: {
@@ -153,7 +155,14 @@ bool wants_string_codes(const net::request_context& request) {
   return version >= string_code_version;
 }
 
-void answer(service& application, net::request_context& request, protocol::problem what) {
+void answer_rate_limited(service& application, net::request_context& request,
+                         std::chrono::seconds retry_after) {
+  answer(application, request, make(codes::over_request_rate_limit, "Too many requests; slow down."),
+         retry_after);
+}
+
+void answer(service& application, net::request_context& request, protocol::problem what,
+            std::chrono::seconds retry_after) {
   if (is_oauth(request)) return answer_as_oauth(request, what);
   what.request_id = request.id();
   request.out.status = what.http_status();
@@ -161,7 +170,7 @@ void answer(service& application, net::request_context& request, protocol::probl
   request.out.body = protocol::encode(what, wants_string_codes(request), application.how().site_url);
   request.out.set("x-sb-error-code", std::string{what.code->code});
   if (request.out.status == 429 || request.out.status == 503) {
-    request.out.set("Retry-After", std::to_string(retry_after_seconds));
+    request.out.set("Retry-After", std::to_string(retry_after.count()));
   }
 }
 
@@ -181,6 +190,9 @@ void answer_error(service& application, net::request_context& request, const aut
                   origin from) {
   if (failure.code == auth::errc::internal) {
     application.watcher().failed(request, failure.reason, failure.detail);
+  }
+  if (failure.code == auth::errc::rate_limited) {
+    return answer_rate_limited(application, request, failure.retry_after);
   }
   answer(application, request, to_problem(failure, from));
 }

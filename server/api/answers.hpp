@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
 
@@ -14,7 +15,12 @@ namespace pam::api {
 inline constexpr int retry_after_seconds = 1;
 
 /// Answers with a problem: body, `x-sb-error-code`, `Retry-After` on 429 and 503.
-void answer(service& application, net::request_context& request, protocol::problem what);
+void answer(service& application, net::request_context& request, protocol::problem what,
+            std::chrono::seconds retry_after = std::chrono::seconds{retry_after_seconds});
+
+/// Answers 429 over_request_rate_limit.
+void answer_rate_limited(service& application, net::request_context& request,
+                         std::chrono::seconds retry_after);
 
 /// Answers 200 (or `status`) with a JSON body.
 void answer_json(net::request_context& request, std::string body, unsigned status = 200);

@@ -47,7 +47,8 @@ std::optional<auth::bearer> verify_bearer(service& application, net::request_con
   const std::int64_t now =
       std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
           .count();
-  if (auto known = application.verified().find(token, now)) return known;
+  const std::uint64_t epoch = application.tokens().epoch();
+  if (auto known = application.verified().find(token, now, epoch)) return known;
   auto payload = application.tokens().verify(token);
   if (payload.has_error()) {
     // Expiry is the one reason a client can act on; the others would only help a forger.
@@ -63,7 +64,7 @@ std::optional<auth::bearer> verify_bearer(service& application, net::request_con
     return std::nullopt;
   }
   const auth::bearer who{{subject->account, subject->session}, subject->iat, {}};
-  application.verified().keep(token, who, subject->exp);
+  application.verified().keep(token, who, subject->exp, epoch);
   return who;
 }
 

@@ -1,5 +1,7 @@
 #include "server/api/service.hpp"
 
+#include <algorithm>
+#include <chrono>
 #include <exception>
 #include <utility>
 
@@ -21,6 +23,14 @@ protocol::problem problem_of(const protocol::error_code& code, std::string detai
   return what;
 }
 
+/// One address may hold a quarter of the places for hashing, so that it cannot shut out everybody else.
+std::size_t hash_share(const settings& how) {
+  constexpr auto hash = static_cast<std::size_t>(net::cost_class::hash);
+  constexpr std::size_t parts = 4;
+  if (how.address_rates[hash].burst == 0) return 0;
+  return std::max<std::size_t>(how.in_flight_limits[hash] / parts, 1);
+}
+
 /// The code a refusal of the network layer is answered with.
 const protocol::error_code& code_named(std::string_view name) {
   for (const protocol::error_code* each : codes::all) {
@@ -36,6 +46,7 @@ service::service(settings how, auth::accounts& accounts, auth::sessions& session
     : how_(std::move(how)),
       clients_(how_.oauth_clients),
       openapi_(openapi_document(how_.prefix, how_.site_url)),
+      addresses_(how_.address_rates, hash_share(how_), how_.unlimited_networks),
       accounts_(accounts),
       sessions_(sessions),
       tokens_(tokens),
@@ -93,7 +104,17 @@ boost::asio::awaitable<void> service::dispatch(net::request_context& request) {
   request.route = found.route->pattern;
   request.path_parameters = found.parameters;
 
-  const auto admitted = admit(request, cost_of(*found.route, request));
+  const net::cost_class cost = cost_of(*found.route, request);
+  // A refresh never gets a 429: auth-js would sign its user out.
+  const bool is_refresh = request.route == "/token" && cost != net::cost_class::hash;
+  if (!is_refresh) {
+    const auto wait = addresses_.take(request.peer, cost, std::chrono::steady_clock::now());
+    if (wait.count() > 0) {
+      answer_rate_limited(*this, request, std::chrono::ceil<std::chrono::seconds>(wait));
+      co_return;
+    }
+  }
+  const auto admitted = admit(request, cost);
   if (admitted) co_await handler_of(found.route->index)(*this, request);
 }
 
@@ -102,7 +123,16 @@ std::optional<admitted_request> service::admit(net::request_context& request, ne
   admission_statistics& place = admission_[index];
   std::optional<admitted_request> admitted;
   if (place.in_flight.load(std::memory_order_relaxed) < how_.in_flight_limits[index]) {
-    admitted.emplace(place);
+    if (cost != net::cost_class::hash) {
+      admitted.emplace(place, address_limits::share{});
+      return admitted;
+    }
+    auto [is_fair, held] = addresses_.hold(request.peer);
+    if (is_fair) {
+      admitted.emplace(place, std::move(held));
+    } else {
+      answer_rate_limited(*this, request, std::chrono::seconds{1});
+    }
     return admitted;
   }
   place.refused.fetch_add(1, std::memory_order_relaxed);

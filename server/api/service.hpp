@@ -13,6 +13,7 @@
 #include <boost/asio/awaitable.hpp>
 
 #include "protocol/objects.hpp"
+#include "server/api/address_limits.hpp"
 #include "server/auth/access_tokens.hpp"
 #include "server/auth/accounts.hpp"
 #include "server/auth/oauth_clients.hpp"
@@ -32,7 +33,11 @@ struct settings {
   std::array<std::size_t, net::cost_classes> in_flight_limits{100'000, 4096, 4096, 256};
   std::vector<std::string> admin_roles{"service_role", "supabase_admin"};
   std::vector<std::string> oauth_clients;  ///< "id:sha256:hex", see auth::oauth_clients
-  bool admin_may_be_unbounded = false;     ///< machine tokens without exp and aud are accepted
+  /// Requests of one address (IPv6: of its /64) by cost class, this shard's share; refreshes apart. `free`
+  /// is never limited.
+  address_limits::rates address_rates{};
+  std::vector<std::string> unlimited_networks;  ///< CIDR; e.g. a proxy that limits by itself
+  bool admin_may_be_unbounded = false;          ///< machine tokens without exp and aud are accepted
 };
 
 /// Sees every finished request: access log and metrics. Must not throw.
@@ -57,10 +62,11 @@ struct admission_statistics {
 /// One admitted request; leaving the scope frees its place.
 class admitted_request {
  public:
-  explicit admitted_request(admission_statistics& of) : of_(&of) {
+  admitted_request(admission_statistics& of, address_limits::share held) : of_(&of), held_(std::move(held)) {
     of.in_flight.fetch_add(1, std::memory_order_relaxed);
   }
-  admitted_request(admitted_request&& other) noexcept : of_(std::exchange(other.of_, nullptr)) {}
+  admitted_request(admitted_request&& other) noexcept
+      : of_(std::exchange(other.of_, nullptr)), held_(std::move(other.held_)) {}
   admitted_request(const admitted_request&) = delete;
   admitted_request& operator=(const admitted_request&) = delete;
   admitted_request& operator=(admitted_request&&) = delete;
@@ -70,6 +76,7 @@ class admitted_request {
 
  private:
   admission_statistics* of_;
+  address_limits::share held_;
 };
 
 /// The application of one shard: routes requests to handlers, with admission per cost class, CORS and
@@ -85,7 +92,8 @@ class service final : public net::service {
               std::string_view detail) noexcept override;
   void finished(const net::request_context& request, bool was_sent) noexcept override;
 
-  /// A place among the requests of a class; nullopt when it is full and the request has been answered 503.
+  /// A place among the requests of a class; nullopt when it is full and the request has been answered 503,
+  /// or when its address holds its share of the hash class, answered 429.
   [[nodiscard]] std::optional<admitted_request> admit(net::request_context& request, net::cost_class cost);
 
   [[nodiscard]] const settings& how() const { return how_; }
@@ -93,10 +101,12 @@ class service final : public net::service {
   [[nodiscard]] auth::sessions& sessions() { return sessions_; }
   [[nodiscard]] const auth::access_tokens& tokens() const { return tokens_; }
   [[nodiscard]] auth::verified_tokens& verified() { return verified_; }
+  [[nodiscard]] const auth::verified_tokens& verified() const { return verified_; }
   [[nodiscard]] const auth::oauth_clients& clients() const { return clients_; }
   /// The description of the API, as GET /openapi.json answers it.
   [[nodiscard]] const std::string& openapi() const { return openapi_; }
   [[nodiscard]] observer& watcher() { return watcher_; }
+  [[nodiscard]] const address_statistics& addresses() const { return addresses_.stats(); }
   [[nodiscard]] const admission_statistics& admission(net::cost_class of) const {
     return admission_[static_cast<std::size_t>(of)];
   }
@@ -109,6 +119,7 @@ class service final : public net::service {
   settings how_;
   auth::oauth_clients clients_;
   std::string openapi_;
+  address_limits addresses_;
   auth::accounts& accounts_;
   auth::sessions& sessions_;
   const auth::access_tokens& tokens_;

@@ -1,4 +1,5 @@
 // POST /token: the password and refresh_token grants.
+#include <algorithm>
 #include <utility>
 
 #include "protocol/refresh_token_text.hpp"
@@ -18,6 +19,34 @@ void answer_with(service& application, net::request_context& request, const prot
   what.code = &code;
   what.detail = detail;
   answer(application, request, std::move(what));
+}
+
+constexpr std::string_view device_cookie = "pam_device";
+constexpr std::string_view device_header = "x-pam-device";
+
+/// What the client shows as a known device: the header of an app, or the cookie of a browser.
+std::string device_of(const net::request_context& request) {
+  if (request.has_header(device_header)) return std::string{request.header(device_header)};
+  std::string_view rest = request.header("cookie");
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find(';'), rest.size());
+    std::string_view pair = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    while (pair.starts_with(' ')) pair.remove_prefix(1);
+    const std::size_t equals = pair.find('=');
+    if (equals == device_cookie.size() && pair.starts_with(device_cookie))
+      return std::string{pair.substr(equals + 1)};
+  }
+  return {};
+}
+
+/// Gives the client its device, as a cookie for browsers and as a header for apps.
+void give_device(const service& application, net::request_context& request, std::string device) {
+  if (device.empty()) return;
+  request.out.set("Set-Cookie", std::string{device_cookie} + "=" + device +
+                                    "; Path=" + application.how().prefix +
+                                    "/token; Max-Age=7776000; Secure; HttpOnly; SameSite=Lax");
+  request.out.set(device_header, std::move(device));
 }
 
 boost::asio::awaitable<void> password_grant(service& application, net::request_context& request) {
@@ -43,11 +72,13 @@ boost::asio::awaitable<void> password_grant(service& application, net::request_c
   command.password = crypto::secret{asked->password.view()};
   command.amr = new_amr("password");
   command.place = place_of(request);
+  command.device = device_of(request);
   auto outcome = co_await application.accounts().sign_in(std::move(command), request.deadline);
   if (outcome.has_error()) {
     answer_error(application, request, outcome.error(), origin::token);
     co_return;
   }
+  give_device(application, request, std::move(outcome->new_device));
   answer_grant(application, request, std::move(outcome->grant), std::move(outcome->weak_password_reasons));
 }
 

@@ -59,7 +59,9 @@ class access_tokens {
     return keys_.verify(token, expectation());
   }
 
-  [[nodiscard]] const std::string& public_jwks() const { return keys_.public_jwks(); }
+  [[nodiscard]] std::string public_jwks() const { return keys_.public_jwks(); }
+  /// Grows when the keys change: what was verified before must be verified again.
+  [[nodiscard]] std::uint64_t epoch() const { return keys_.epoch(); }
   [[nodiscard]] const access_token_policy& policy() const { return policy_; }
 
  private:

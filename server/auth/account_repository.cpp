@@ -46,7 +46,7 @@ constexpr db::statement find_claim_statement{
 constexpr db::statement find_for_sign_in_statement{
     "SELECT hashed_password::text, email_confirmed_at IS NOT NULL OR phone_confirmed_at IS NOT NULL, "
     "banned_until, "
-    "deleted_at FROM accounts WHERE id = $1",
+    "deleted_at, failed_count, failed_since FROM accounts WHERE id = $1",
     db::types(pg_type::uuid),
     {}};
 
@@ -76,11 +76,11 @@ constexpr db::statement record_sign_in_statement{
 // An unknown account costs the same commit: without a row to update, an empty logical message makes the
 // transaction write WAL and wait for its flush. Counting is not repeatable.
 constexpr db::statement record_failure_statement{
-    "WITH counted AS (UPDATE accounts SET failed_count = failed_count + 1, failed_since = "
-    "coalesce(failed_since, $2) "
-    "WHERE id = $1 RETURNING 1) "
+    "WITH counted AS (UPDATE accounts SET "
+    "failed_count = CASE WHEN failed_since > $3 THEN failed_count + 1 ELSE 1 END, "
+    "failed_since = CASE WHEN failed_since > $3 THEN failed_since ELSE $2 END WHERE id = $1 RETURNING 1) "
     "SELECT pg_logical_emit_message(true, 'pam', '')::text WHERE NOT EXISTS (SELECT 1 FROM counted)",
-    db::types(pg_type::uuid, pg_type::timestamptz),
+    db::types(pg_type::uuid, pg_type::timestamptz, pg_type::timestamptz),
     {.repeat = db::repeat::once, .rank = db::lock_rank::account, .conflict_key = 0}};
 
 constexpr auto find_sql =
@@ -178,6 +178,7 @@ boost::asio::awaitable<result<std::optional<sign_in_row>>> account_repository::f
   found.is_confirmed = rows->boolean(0, 1);
   found.banned_until = read_time(*rows, 0, 2);
   found.deleted_at = read_time(*rows, 0, 3);
+  found.attempts = {rows->int4(0, 4), read_time(*rows, 0, 5)};
   answer = std::move(found);
   co_return answer;
 }
@@ -207,7 +208,7 @@ boost::asio::awaitable<result<std::optional<account_session>>> account_repositor
 boost::asio::awaitable<result<void>> account_repository::record_failure(uuid account, timestamp now,
                                                                         async::deadline deadline) {
   db::params values;
-  values.add(account).add(now);
+  values.add(account).add(now).add(timestamp{now - attempts_memory});
   const db::call_options options{deadline};
   auto rows = co_await database_.execute(record_failure_statement, std::move(values), options);
   if (rows.has_error()) co_return from_database(rows.error());

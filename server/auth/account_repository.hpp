@@ -10,6 +10,7 @@
 
 #include "async/deadline.hpp"
 #include "db/database.hpp"
+#include "server/auth/attempt_policy.hpp"
 #include "server/auth/error.hpp"
 #include "server/auth/session_repository.hpp"
 #include "server/auth/types.hpp"
@@ -48,6 +49,7 @@ struct sign_in_row {
   bool is_confirmed = false;
   std::optional<timestamp> banned_until;
   std::optional<timestamp> deleted_at;
+  auth::attempts attempts;
 };
 
 /// A change of an account by its owner. Absent members stay as they are.
@@ -77,7 +79,8 @@ class account_repository {
       uuid account, std::string expected_hash, std::optional<std::string> new_hash, new_session what,
       timestamp now, async::deadline deadline);
 
-  /// Counts a failed sign-in. Commits as much for an unknown account (any id) as for a known one.
+  /// Counts a failed sign-in; the count begins anew after `attempts_memory`. Commits as much for an unknown
+  /// account (any id) as for a known one.
   boost::asio::awaitable<result<void>> record_failure(uuid account, timestamp now, async::deadline deadline);
 
   /// The account with its identities and the caller's session.

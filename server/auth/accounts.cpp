@@ -91,8 +91,13 @@ boost::asio::awaitable<result<sign_in_outcome>> accounts::sign_in(sign_in_comman
                                                                   async::deadline deadline) {
   // A second round is for a password hash that another sign-in upgraded while we verified the old one.
   constexpr int rounds = 2;
+  // An address that cannot exist takes the same road as one that does not.
+  auto canonical = canonical_email(what.email);
+  const std::string email = canonical.has_value() ? std::move(*canonical) : std::string{};
+  const auto admitted = admit(what, email);
+  if (admitted.has_error()) co_return admitted.error();
   for (int round = 0; round < rounds; ++round) {
-    auto found = co_await prove_password(what, deadline);
+    auto found = co_await prove_password(what, email, admitted->device, deadline);
     if (found.has_error()) co_return found.error();
     // Only who knows the password learns of a ban or a missing confirmation.
     if (found->row.banned_until && *found->row.banned_until > clock_now())
@@ -105,12 +110,47 @@ boost::asio::awaitable<result<sign_in_outcome>> accounts::sign_in(sign_in_comman
   co_return failed(errc::invalid_credentials);  // the password changed while we were hashing
 }
 
+namespace {
+
+error rate_limited(std::chrono::microseconds wait) {
+  error failure = failed(errc::rate_limited);
+  failure.retry_after = std::chrono::ceil<std::chrono::seconds>(wait);
+  return failure;
+}
+
+std::string_view characters(const void* data, std::size_t size) {
+  return {static_cast<const char*>(data), size};
+}
+
+}  // namespace
+
+// A known device spends its own budget first, so that whoever guesses at a subject cannot keep its owner out.
+result<accounts::admission> accounts::admit(const sign_in_command& what, const std::string& email) {
+  const auto now = std::chrono::steady_clock::now();
+  admission admitted;
+  if (!what.device.empty()) admitted.device = recognise(keys_, what.device);
+  if (admitted.device) {
+    const auto key = characters(admitted.device->nonce.data(), admitted.device->nonce.size());
+    if (attempts_.take(key, policy_.device_attempts, now).count() == 0) return admitted;
+    admitted.device.reset();
+  }
+  const auto taken = take_attempt(email.empty() ? what.email : email);
+  if (taken.has_error()) return taken.error();
+  return admitted;
+}
+
+result<void> accounts::take_attempt(std::string_view subject) {
+  const auto wait = attempts_.take(subject, policy_.subject_attempts, std::chrono::steady_clock::now());
+  if (wait.count() == 0) return {};
+  count(statistics_.rate_limited);
+  return rate_limited(wait);
+}
+
 boost::asio::awaitable<result<accounts::proven_account>> accounts::prove_password(const sign_in_command& what,
+                                                                                  std::string email,
+                                                                                  std::optional<device> from,
                                                                                   async::deadline deadline) {
-  // An address that cannot exist takes the same road as one that does not.
-  auto canonical = canonical_email(what.email);
-  std::string email = canonical.has_value() ? std::move(*canonical) : std::string{};
-  auto found = co_await repository_.find_for_sign_in(std::move(email), deadline);
+  auto found = co_await repository_.find_for_sign_in(email, deadline);
   if (found.has_error()) co_return found.error();
 
   proven_account proven;
@@ -119,17 +159,32 @@ boost::asio::awaitable<result<accounts::proven_account>> accounts::prove_passwor
   } else {
     proven.row.id = crypto::uuid_v4();
   }
+  proven.is_known_device = from && from->account == proven.row.id;
+  // Somebody else's device is a stranger here: it has not paid for this subject yet.
+  if (from && !proven.is_known_device) {
+    const auto taken = take_attempt(email);
+    if (taken.has_error()) co_return taken.error();
+  }
+  // The same work, the same answer: whether an account's attempts are used up is nobody's business.
+  const bool is_judged =
+      proven.is_known_device || judge_attempt(proven.row.attempts, clock_now()) == attempt_verdict::counts;
+  if (!is_judged) count(statistics_.unjudged);
   const bool may_match = !proven.row.hashed_password.empty() && !proven.row.deleted_at;
-  std::string stored = may_match ? proven.row.hashed_password : std::string{};
+  if (may_match) census_.note(proven.row.id, proven.row.hashed_password);
+  std::string stored = may_match ? proven.row.hashed_password : census_.stand_in(email);
   auto verified =
       co_await hashes_.verify(normalize_password(what.password.view()), std::move(stored), deadline);
   const bool is_unusable = verified.has_error() && verified.error().code == crypto::errc::bad_hash;
   if (verified.has_error() && !is_unusable) co_return from_crypto(verified.error());
   if (is_unusable) count(statistics_.unusable_hashes);
-  if (is_unusable || !verified->matches || !may_match) {
-    co_await record_failure(proven.row.id, deadline);
+  if (is_unusable || !verified->matches || !may_match || !is_judged) {
+    // An attempt that was not judged is not counted: it would only lengthen the owner's wait. The statement
+    // runs all the same, for an account that does not exist.
+    const uuid counted = is_judged ? proven.row.id : crypto::uuid_v4();
+    co_await record_failure(counted, deadline);
     co_return failed(errc::invalid_credentials);
   }
+  if (proven.is_known_device) count(statistics_.known_devices);
   proven.needs_rehash = verified->needs_rehash;
   co_return proven;
 }
@@ -161,6 +216,7 @@ boost::asio::awaitable<result<std::optional<sign_in_outcome>>> accounts::record_
   outcome->grant.account = std::move((*row)->account);
   outcome->grant.session = std::move((*row)->session);
   outcome->grant.refresh_token = token;
+  if (!found.is_known_device) outcome->new_device = new_device_text(keys_, found.row.id);
   auto advice = check_password(what.password.view(), outcome->grant.account.email, policy_.password);
   outcome->weak_password_reasons = std::move(advice.reasons);
   co_return outcome;
@@ -180,6 +236,12 @@ boost::asio::awaitable<result<std::string>> accounts::hash_replacement(session_k
     co_return failed(errc::current_password_required);
   }
   if (what.current_password) {
+    const auto wait = attempts_.take(characters(who.account.data, sizeof who.account.data),
+                                     policy_.device_attempts, std::chrono::steady_clock::now());
+    if (wait.count() > 0) {
+      count(statistics_.rate_limited);
+      co_return rate_limited(wait);
+    }
     auto proof = co_await hashes_.verify(normalize_password(what.current_password->view()), stored, deadline);
     if (proof.has_error()) co_return from_crypto(proof.error());
     if (!proof->matches) {

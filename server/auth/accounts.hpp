@@ -13,7 +13,10 @@
 #include "async/deadline.hpp"
 #include "server/auth/account_repository.hpp"
 #include "server/auth/error.hpp"
+#include "server/auth/known_devices.hpp"
 #include "server/auth/password_policy.hpp"
+#include "server/auth/rate_limiter.hpp"
+#include "server/auth/scheme_census.hpp"
 #include "server/auth/sessions.hpp"
 #include "server/auth/types.hpp"
 #include "server/crypto/hash_pool.hpp"
@@ -28,6 +31,11 @@ struct account_policy {
   std::string role = "authenticated";
   std::string audience = "authenticated";
   auth::password_policy password;
+  /// Attempts by password for one subject on one shard, whether it exists or not: bounds what runs at the
+  /// same time, before the account's own count can know of it.
+  rate subject_attempts{.burst = 20, .interval = std::chrono::seconds{1}};
+  /// Attempts of one known device, and guesses of a signed-in user's current password.
+  rate device_attempts{.burst = 10, .interval = std::chrono::minutes{1}};
 };
 
 /// Makes the JSON an account starts with; given by the caller, so that the domain sees no JSON.
@@ -51,6 +59,7 @@ struct sign_in_command {
   crypto::secret password;
   json_text amr;
   client_place place;
+  std::string device;  ///< what the client presents as a known device; empty when nothing
 };
 
 struct update_command {
@@ -64,12 +73,17 @@ struct update_command {
 struct sign_in_outcome {
   auth::grant grant;
   std::vector<std::string_view> weak_password_reasons;
+  std::string new_device;  ///< for the client to keep; empty when it has one of this account
 };
 
 /// What an operator must hear of. Written on the shard, readable from any thread.
 struct account_statistics {
   std::atomic<std::uint64_t> unusable_hashes{
-      0};  ///< stored hashes of an unknown scheme or cost: a bad import
+      0};                                      ///< stored hashes of an unknown scheme or cost: a bad import
+  std::atomic<std::uint64_t> rate_limited{0};  ///< attempts refused at once: too many for one subject
+  std::atomic<std::uint64_t> unjudged{
+      0};  ///< attempts whose password was not looked at: too soon, or too many
+  std::atomic<std::uint64_t> known_devices{0};       ///< sign-ins from a device that was known
   std::atomic<std::uint64_t> uncounted_failures{0};  ///< failed sign-ins whose count could not be written
 };
 
@@ -95,8 +109,9 @@ class accounts {
   /// unknown the account may exist; signing in will tell.
   boost::asio::awaitable<result<grant>> sign_up(sign_up_command what, async::deadline deadline);
 
-  /// Errors: invalid_credentials for every reason a stranger must not tell apart; after a correct
-  /// password: account_banned, email_not_confirmed; overloaded, unavailable.
+  /// Errors: invalid_credentials for every reason a stranger must not tell apart, failed attempts too many
+  /// included (attempt_policy.hpp); after a correct password: account_banned, email_not_confirmed;
+  /// rate_limited by subject, known or not; overloaded, unavailable. A known device has its own budget.
   boost::asio::awaitable<result<sign_in_outcome>> sign_in(sign_in_command what, async::deadline deadline);
 
   boost::asio::awaitable<result<account>> find(uuid id, async::deadline deadline);
@@ -113,11 +128,21 @@ class accounts {
   struct proven_account {
     sign_in_row row;
     bool needs_rehash = false;
+    bool is_known_device = false;
+  };
+  /// What one attempt is allowed before anything is read.
+  struct admission {
+    std::optional<auth::device> device;  ///< known, and within its budget
   };
 
   [[nodiscard]] new_session make_session(const crypto::refresh_token& token, timestamp now, json_text amr,
                                          client_place place) const;
+  /// Errors: rate_limited.
+  result<admission> admit(const sign_in_command& what, const std::string& email);
+  /// Takes one attempt at a subject, whether it exists or not. Errors: rate_limited.
+  result<void> take_attempt(std::string_view subject);
   boost::asio::awaitable<result<proven_account>> prove_password(const sign_in_command& what,
+                                                                std::string email, std::optional<device> from,
                                                                 async::deadline deadline);
   boost::asio::awaitable<void> record_failure(uuid account, async::deadline deadline);
   /// @return nullopt when the stored hash is not the verified one any more
@@ -138,6 +163,8 @@ class accounts {
   const crypto::key_ring& keys_;
   account_policy policy_;
   session_policy lifetimes_;
+  rate_limiter attempts_;
+  scheme_census census_;
   account_statistics statistics_;
 };
 

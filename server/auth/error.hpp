@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,10 +30,11 @@ enum class errc {
   current_password_invalid,
   metadata_too_large,
   signup_disabled,
-  conflict,     ///< lost against a concurrent change; the caller may try again
-  overloaded,   ///< a bounded queue is full; `reason` names the limit; nothing was done
-  unavailable,  ///< the database or a key is not usable now; `reason` names what
-  internal,     ///< a bug; `detail` for logs
+  conflict,      ///< lost against a concurrent change; the caller may try again
+  overloaded,    ///< a bounded queue is full; `reason` names the limit; nothing was done
+  rate_limited,  ///< too many attempts; `retry_after` says when the next one is welcome
+  unavailable,   ///< the database or a key is not usable now; `reason` names what
+  internal,      ///< a bug; `detail` for logs
 };
 
 /// A failed domain call. `detail` is safe for clients only where the code's comment says so.
@@ -41,6 +43,7 @@ struct error {
   std::string_view reason = "";  ///< a literal: the limit or part that refused
   std::string detail;
   bool may_have_happened = false;         ///< unavailable: it was sent and its answer was lost
+  std::chrono::seconds retry_after{0};    ///< rate_limited: at least 1
   std::vector<std::string_view> reasons;  ///< weak_password: length | characters | pwned
 };
 

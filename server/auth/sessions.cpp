@@ -22,14 +22,13 @@ session_key key_of(const crypto::refresh_token& token) {
   return session_key{token.account, token.session};
 }
 
-/// The row's current token, if the presented one carries the session's salt: recomputed under the
-/// current refresh key, then under the previous one.
+/// The row's current token, if the presented one carries the session's salt: recomputed under the refresh
+/// key that signs now, then under the others, since keys may have changed since the row was written.
 std::optional<crypto::refresh_token> prove(const crypto::key_ring& keys,
                                            const crypto::refresh_token& presented,
                                            const session_state& state) {
-  for (const bool with_previous : {false, true}) {
-    if (with_previous && !keys.has_previous_refresh_key()) break;
-    crypto::refresh_token current = keys.derive(presented, state.facts.generation, with_previous);
+  for (std::size_t nth = 0; nth < keys.refresh_keys(); ++nth) {
+    crypto::refresh_token current = keys.derive(presented, state.facts.generation, nth);
     const auto hash = crypto::hash_of(current);
     if (crypto::equal(hash, state.current)) return current;
   }

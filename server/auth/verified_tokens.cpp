@@ -30,16 +30,25 @@ verified_tokens::place* verified_tokens::set_of(const crypto::keyed_digest::valu
   return &places_[index % sets_ * ways];
 }
 
-std::optional<bearer> verified_tokens::find(std::string_view token, std::int64_t now) const {
+std::optional<bearer> verified_tokens::find(std::string_view token, std::int64_t now, std::uint64_t epoch) {
+  if (epoch != epoch_) {
+    // A key may be gone: everything is verified again.
+    std::fill_n(places_.get(), sets_ * ways, place{});
+    epoch_ = epoch;
+  }
   const auto name = digest_.of(token);
   for (const place& each : std::span<const place>(set_of(name), ways)) {
-    if (each.expires_at > now && each.name == name) return each.who;
+    if (each.expires_at <= now || each.name != name) continue;
+    statistics_.known.fetch_add(1, std::memory_order_relaxed);
+    return each.who;
   }
+  statistics_.unknown.fetch_add(1, std::memory_order_relaxed);
   return std::nullopt;
 }
 
-void verified_tokens::keep(std::string_view token, const bearer& who, std::int64_t expires_at) {
-  if (expires_at <= 0) return;
+void verified_tokens::keep(std::string_view token, const bearer& who, std::int64_t expires_at,
+                           std::uint64_t epoch) {
+  if (expires_at <= 0 || epoch != epoch_) return;
   const auto name = digest_.of(token);
   const std::span<place> set(set_of(name), ways);
   const auto gives_way = std::ranges::min_element(set, {}, &place::expires_at);

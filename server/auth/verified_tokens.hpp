@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -16,7 +17,8 @@ namespace pam::auth {
 /// and audience of a token never change; its expiry is checked each time; session and account are read
 /// from the database each time by the caller, as ever.
 /// Bounded: 96 bytes a place, a set of four places for each token; the one that expires first gives way.
-/// Shard: lives on one. Belongs to one key ring and one policy.
+/// Whoever exchanges keys forgets everything: `epoch` is the key ring's, read before the token is looked at.
+/// Shard: lives on one; `stats()` may be read from any thread. Belongs to one key ring and one policy.
 class verified_tokens {
  public:
   static constexpr std::size_t default_places = 32'768;
@@ -28,9 +30,16 @@ class verified_tokens {
   verified_tokens& operator=(const verified_tokens&) = delete;
 
   /// Whom the token speaks for, when it was kept and has not expired at `now` (Unix seconds).
-  [[nodiscard]] std::optional<bearer> find(std::string_view token, std::int64_t now) const;
+  [[nodiscard]] std::optional<bearer> find(std::string_view token, std::int64_t now, std::uint64_t epoch = 0);
   /// @param expires_at  the token's `exp`; without one (0) it is not kept
-  void keep(std::string_view token, const bearer& who, std::int64_t expires_at);
+  /// @param epoch       what find() was given; when the keys have changed since, nothing is kept
+  void keep(std::string_view token, const bearer& who, std::int64_t expires_at, std::uint64_t epoch = 0);
+
+  struct statistics {
+    std::atomic<std::uint64_t> known{0};
+    std::atomic<std::uint64_t> unknown{0};
+  };
+  [[nodiscard]] const statistics& stats() const { return statistics_; }
 
  private:
   struct place;
@@ -39,6 +48,8 @@ class verified_tokens {
   crypto::keyed_digest digest_;
   std::size_t sets_;
   std::unique_ptr<place[]> places_;
+  std::uint64_t epoch_ = 0;
+  statistics statistics_;
 };
 
 }  // namespace pam::auth

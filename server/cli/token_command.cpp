@@ -12,6 +12,7 @@
 #include "server/crypto/key_ring.hpp"
 #include "server/crypto/secret.hpp"
 #include "server/runtime/config_values.hpp"
+#include "server/runtime/load_keys.hpp"
 
 namespace pam::cli {
 namespace {
@@ -62,7 +63,7 @@ int run_token(const runtime::configuration& settings, const token_request& wante
     err << reason << "\n";
     return failure;
   }
-  const auto keys = crypto::key_ring::load(settings.keys.file);
+  const auto keys = runtime::load_keys(settings);
   if (!keys) {
     err << "cannot use keys.file: " << keys.error().detail << "\n";
     return failure;

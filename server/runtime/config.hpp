@@ -59,7 +59,9 @@ struct configuration {
     std::string password_file;  ///< already read into password
   } migrate;                    ///< direct connection of the owner, never the pooler
   struct {
-    std::string file;  ///< JWK Set, see crypto::key_ring
+    std::string file;                    ///< JWK Set, see crypto::key_ring
+    std::string encryption_key_file;     ///< opens a sealed file
+    std::string encryption_key_command;  ///< prints what that file would hold
   } keys;
   struct {
     std::chrono::seconds access_lifetime{900};
@@ -96,6 +98,12 @@ struct configuration {
   struct {
     std::string folder;  ///< development: mail is written here
   } mail;
+  struct {
+    std::uint32_t read_per_minute = 3'000;  ///< of one address, the process's shards together
+    std::uint32_t write_per_minute = 600;
+    std::uint32_t hash_per_minute = 60;
+    std::vector<std::string> unlimited{"127.0.0.0/8", "::1/128"};
+  } rate_limits;
   struct {
     std::string level = "info";
     std::string file;                               ///< empty: standard output

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include <boost/asio/ip/address.hpp>
+#include <boost/asio/ip/network_v4.hpp>
+#include <boost/asio/ip/network_v6.hpp>
 
 #include "server/runtime/config_values.hpp"
 
@@ -71,6 +73,14 @@ bool accepts_host(std::string_view text) {
   return text.size() <= 255 && std::all_of(text.begin(), text.end(), is_visible);
 }
 
+bool accepts_network(std::string_view text) {
+  boost::system::error_code failure;
+  boost::asio::ip::make_network_v4(text, failure);
+  if (!failure) return true;
+  boost::asio::ip::make_network_v6(text, failure);
+  return !failure;
+}
+
 bool accepts_oauth_client(std::string_view text) {
   // As auth::parse_oauth_client reads it.
   constexpr std::string_view scheme = ":sha256:";
@@ -103,6 +113,7 @@ const text_form ip_address{R"(an IP address such as "127.0.0.1" or "::")", &acce
 const text_form host{R"(empty, a host name, an address or a directory, at most 255 characters)",
                      &accepts_host};
 const text_form socket_path{R"(empty or an absolute path of at most 96 bytes)", &accepts_socket_path};
+const text_form network{R"(a network such as "10.0.0.0/8" or "2001:db8::/32")", &accepts_network};
 const text_form oauth_client{R"(an entry that `pam-auth client ID` printed: "ID:sha256:" and 64 digits)",
                              &accepts_oauth_client};
 const text_form word{"1 to 255 characters without spaces", &accepts_word};

@@ -124,6 +124,10 @@ void config_reader::check_rules() {
       "must fit");
   check_rule(c.tls.certificate_file.empty() == c.tls.private_key_file.empty(), "tls.certificate_file",
              "tls.private_key_file", "tls.certificate_file and tls.private_key_file must be given together");
+  check_rule(
+      c.keys.encryption_key_file.empty() || c.keys.encryption_key_command.empty(),
+      "keys.encryption_key_command", "keys.encryption_key_file",
+      "keys.encryption_key_file and keys.encryption_key_command cannot stand together; give one of them");
   check_rule(c.listen.port == 0 || c.listen.port != c.internal.port || c.listen.address != c.internal.address,
              "internal.port", "listen.port",
              "listen and internal must not share the port " + std::to_string(c.listen.port));

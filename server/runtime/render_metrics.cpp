@@ -203,6 +203,39 @@ void write_accounts(metrics_writer& out, const std::vector<std::unique_ptr<shard
       sum_over(shards, [](const shard& of) { return load(of.accounts().stats().uncounted_failures); }));
 }
 
+void write_limits(metrics_writer& out, const std::vector<std::unique_ptr<shard>>& shards) {
+  const auto addresses = [&](auto member) {
+    return sum_over(shards, [&](const shard& of) { return load(of.application().addresses().*member); });
+  };
+  const auto attempts = [&](auto member) {
+    return sum_over(shards, [&](const shard& of) { return load(of.accounts().stats().*member); });
+  };
+  const auto verified = [&](auto member) {
+    return sum_over(shards,
+                    [&](const shard& of) { return load(of.application().verified().stats().*member); });
+  };
+  constexpr std::string_view looked = "Access tokens looked up among those verified before.";
+  out.counter("pam_auth_verified_tokens_total", looked, verified(&auth::verified_tokens::statistics::known),
+              {{"outcome", "known"}});
+  out.counter("pam_auth_verified_tokens_total", looked, verified(&auth::verified_tokens::statistics::unknown),
+              {{"outcome", "new"}});
+  constexpr std::string_view limited = "Requests answered 429, by the limit they met.";
+  out.counter("pam_rate_limited_total", limited, addresses(&api::address_statistics::limited),
+              {{"limit", "address"}});
+  out.counter("pam_rate_limited_total", limited, addresses(&api::address_statistics::unfair),
+              {{"limit", "hash_share"}});
+  out.counter("pam_rate_limited_total", limited, attempts(&auth::account_statistics::rate_limited),
+              {{"limit", "subject"}});
+  out.counter("pam_rate_limit_forgotten_total",
+              "Addresses forgotten while they were limited: the table is full.",
+              addresses(&api::address_statistics::forgotten));
+  out.counter("pam_auth_unjudged_attempts_total",
+              "Sign-ins whose password was not looked at: too many failures before them.",
+              attempts(&auth::account_statistics::unjudged));
+  out.counter("pam_auth_known_device_sign_ins_total", "Sign-ins from a known device.",
+              attempts(&auth::account_statistics::known_devices));
+}
+
 void write_admission(metrics_writer& out, const std::vector<std::unique_ptr<shard>>& shards) {
   for (std::size_t i = 0; i < net::cost_classes; ++i) {
     const auto of = static_cast<net::cost_class>(i);
@@ -275,6 +308,7 @@ std::string render_metrics(const std::vector<std::unique_ptr<shard>>& shards, co
   write_database(out, shards);
   write_refreshes(out, shards);
   write_accounts(out, shards);
+  write_limits(out, shards);
   out.counter("pam_log_lines_lost_total", "Log lines that could not be written.", log.lost());
   write_hashing(out, hashes);
   write_traces(out, observed.traces);

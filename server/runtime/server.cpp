@@ -12,6 +12,7 @@
 
 #include "async/tuple_await.hpp"
 #include "server/auth/statements.hpp"
+#include "server/runtime/load_keys.hpp"
 
 namespace pam::runtime {
 namespace {
@@ -89,7 +90,7 @@ boost::system::result<std::unique_ptr<server>, start_error> server::create(confi
                                                                            logger& log,
                                                                            reread_configuration reread,
                                                                            start_up given) {
-  auto keys = crypto::key_ring::load(settings.keys.file);
+  auto keys = load_keys(settings);
   if (keys.has_error()) return start_error{"keys.file: " + keys.error().detail};
   std::unique_ptr<server> made{
       new server{std::move(settings), log, std::move(*keys), std::move(reread), std::move(given)}};
@@ -330,6 +331,7 @@ void server::reload_all() {
     log_.error("log_reopen_failed", {{"detail", reopened.error().message}}, "the old file stays in use");
   }
   reload_configuration();
+  reload_keys();
   if (auto loaded = load_tls(); loaded.has_error()) {
     log_.error("certificate_reload_failed", {{"detail", loaded.error().message}},
                "the old certificate stays in use");
@@ -339,6 +341,16 @@ void server::reload_all() {
     for (const auto& each : shards_) each->use(tls_.back().get());
   }
   log_.info("reloaded");
+}
+
+// Every shard signs and verifies with the new keys from its next call on.
+void server::reload_keys() {
+  auto fresh = load_keys(settings_);
+  if (fresh.has_error()) {
+    log_.error("keys_reload_failed", {{"detail", fresh.error().detail}}, "the old keys stay in use");
+    return;
+  }
+  keys_.exchange(std::move(*fresh));
 }
 
 // All of it is validated before any of it is used; an error keeps the old.

@@ -59,7 +59,7 @@ class server {
   /// closed, running requests finished, `drain_timeout`, the rest cut. SIGINT is a person at a keyboard:
   /// no delay, and two seconds for what runs. A successor that took over: no delay, and the listeners live
   /// on. A second signal cuts what still runs. SIGHUP reopens the log,
-  /// applies what is reloadable of the configuration and loads the certificate again.
+  /// applies what is reloadable of the configuration and loads keys and certificate again.
   /// Completes when every thread has ended. @return false when a bug ended it
   bool run();
 
@@ -92,6 +92,7 @@ class server {
   void reload_all();
   void reload_configuration();
   void apply_log_settings();
+  void reload_keys();
   struct drain_times {
     std::chrono::milliseconds delay;
     std::chrono::milliseconds timeout;

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -60,6 +61,15 @@ db::config database_config_of(const shared_parts& parts) {
   return how;
 }
 
+/// A shard's share of what the process grants an address. A burst of `burst_seconds`' worth, at least one.
+auth::rate rate_of(std::uint32_t per_minute, std::uint32_t burst_seconds, std::size_t shards) {
+  if (per_minute == 0) return {};
+  const std::uint64_t burst = std::uint64_t{per_minute} * burst_seconds / 60 / shards;
+  const std::uint64_t interval = 60'000'000 * std::uint64_t{shards} / per_minute;
+  return {static_cast<std::uint32_t>(std::max<std::uint64_t>(burst, 1)),
+          std::chrono::microseconds{std::max<std::uint64_t>(interval, 1)}};
+}
+
 api::settings api_settings_of(const configuration& settings) {
   api::settings how;
   how.prefix = settings.server.prefix;
@@ -68,6 +78,11 @@ api::settings api_settings_of(const configuration& settings) {
   how.features.email = settings.accounts.email_enabled;
   how.features.disable_signup = !settings.accounts.signup_enabled;
   how.features.mailer_autoconfirm = settings.accounts.auto_confirm;
+  const std::size_t shards = effective_shards(settings);
+  how.address_rates = {auth::rate{}, rate_of(settings.rate_limits.read_per_minute, 10, shards),
+                       rate_of(settings.rate_limits.write_per_minute, 10, shards),
+                       rate_of(settings.rate_limits.hash_per_minute, 60, shards)};
+  how.unlimited_networks = settings.rate_limits.unlimited;
   how.oauth_clients = settings.oauth.clients;
   how.admin_roles = settings.tokens.admin_roles;
   how.admin_may_be_unbounded = settings.admin.allow_unbounded;

@@ -51,7 +51,8 @@ void domain_test::TearDownTestSuite() {
 
 void domain_test::SetUp() {
   admin_ = std::make_unique<db::admin_connection>(store_->open());
-  auto keys = crypto::key_ring::parse(*crypto::key_ring::generate());
+  key_text_ = *crypto::key_ring::generate();
+  auto keys = crypto::key_ring::parse(key_text_);
   ASSERT_TRUE(keys.has_value());
   keys_ = std::make_unique<crypto::key_ring>(std::move(*keys));
   crypto::hash_pool_config cheap;
@@ -82,11 +83,16 @@ void domain_test::TearDown() {
 
 void domain_test::make_services() {
   sessions_ = std::make_unique<auth::sessions>(*database_, *keys_, policy_);
-  accounts_ = std::make_unique<auth::accounts>(*database_, *hashes_, *keys_, auth::account_policy{}, policy_);
+  accounts_ = std::make_unique<auth::accounts>(*database_, *hashes_, *keys_, account_policy_, policy_);
 }
 
 void domain_test::use(auth::session_policy policy) {
   policy_ = policy;
+  make_services();
+}
+
+void domain_test::use(auth::account_policy policy) {
+  account_policy_ = std::move(policy);
   make_services();
 }
 

@@ -50,9 +50,11 @@ class domain_test : public testing::TestWithParam<route> {
   [[nodiscard]] auth::accounts& accounts() { return *accounts_; }
   [[nodiscard]] db::database& database() { return *database_; }
   [[nodiscard]] const crypto::key_ring& keys() const { return *keys_; }
+  [[nodiscard]] const std::string& key_text() const { return key_text_; }
   /// Replaces the services: other lifetimes, other keys.
   void use(auth::session_policy policy);
   void use(crypto::key_ring keys);
+  void use(auth::account_policy policy);
 
   static async::deadline soon() { return async::within(std::chrono::seconds{10}); }
 
@@ -63,11 +65,13 @@ class domain_test : public testing::TestWithParam<route> {
 
   static std::unique_ptr<test_database> store_;
   std::unique_ptr<db::admin_connection> admin_;
+  std::string key_text_;
   std::unique_ptr<crypto::key_ring> keys_;
   std::unique_ptr<crypto::hash_pool> hashes_;
   std::vector<const db::statement*> catalogue_;
   std::unique_ptr<db::database> database_;
   auth::session_policy policy_;
+  auth::account_policy account_policy_;
   std::unique_ptr<auth::sessions> sessions_;
   std::unique_ptr<auth::accounts> accounts_;
 };

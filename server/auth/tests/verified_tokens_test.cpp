@@ -46,6 +46,25 @@ TEST(verified_tokens, a_token_without_an_expiry_is_not_kept) {
   EXPECT_FALSE(kept.find("token", -1));
 }
 
+TEST(verified_tokens, other_keys_mean_that_nothing_is_known_any_more) {
+  verified_tokens kept;
+  ASSERT_FALSE(kept.find("token", 0, 1));
+  kept.keep("token", somebody(1), 100, 1);
+  ASSERT_TRUE(kept.find("token", 0, 1));
+
+  EXPECT_FALSE(kept.find("token", 0, 2));
+  EXPECT_FALSE(kept.find("token", 0, 2)) << "nor later";
+}
+
+TEST(verified_tokens, what_was_verified_under_the_keys_before_is_not_kept) {
+  verified_tokens kept;
+  ASSERT_FALSE(kept.find("token", 0, 2));
+
+  kept.keep("token", somebody(1), 100, 1);
+
+  EXPECT_FALSE(kept.find("token", 0, 2));
+}
+
 TEST(verified_tokens, the_one_that_expires_first_gives_way) {
   verified_tokens kept(4);  // one set
   for (int i = 1; i <= 4; ++i) kept.keep("token-" + std::to_string(i), somebody(1), 100 * i);

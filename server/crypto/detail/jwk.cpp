@@ -192,6 +192,18 @@ result<jwk> read_key(const reader& from, std::span<const jwk_use> allowed) {
       !std::ranges::all_of(key.kid, is_plain)) {
     return from.refuse("kid", "must be a string of 1 to 64 printable ASCII characters");
   }
+  if (from.has("pam_signs_from") &&
+      (from.members.at_key("pam_signs_from").get(key.signs_from) != simdjson::SUCCESS ||
+       key.signs_from <= 0)) {
+    return from.refuse("pam_signs_from", "must be a moment in Unix seconds");
+  }
+  if (from.has("pam_accepts_no_kid") &&
+      from.members.at_key("pam_accepts_no_kid").get(key.accepts_no_kid) != simdjson::SUCCESS) {
+    return from.refuse("pam_accepts_no_kid", "must be true or false");
+  }
+  if (key.accepts_no_kid && (key.use != jwk_use::user || from.text("kty") != "oct")) {
+    return from.refuse("pam_accepts_no_kid", "only an HS256 key of users may verify tokens without a kid");
+  }
   const bool is_signing = key.use == jwk_use::user || key.use == jwk_use::machine;
   const auto outcome = is_signing ? read_signing_key(from, key) : read_numbered_key(from, key);
   if (outcome.has_error()) return outcome.error();
@@ -212,6 +224,8 @@ result<void> check_set(std::span<const jwk> keys, std::span<const jwk_use> allow
                      std::string{to_string(use)} + "; exactly one must be");
     }
   }
+  if (std::ranges::count(keys, true, &jwk::accepts_no_kid) > 1)
+    return bad_key("keys: only one key may have pam_accepts_no_kid");
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const auto shared = shared_secret_of(keys[i]);
     for (std::size_t j = 0; j < i; ++j) {

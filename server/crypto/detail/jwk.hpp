@@ -29,7 +29,9 @@ struct jwk {
   signing_material material;
   /// The required public members in the order of RFC 7638, without braces; empty for a secret key.
   std::string public_members;
-  std::uint32_t number = 0;  ///< 24 bits
+  std::uint32_t number = 0;     ///< 24 bits
+  std::int64_t signs_from = 0;  ///< Unix seconds at which a next key begins to sign; 0: not by itself
+  bool accepts_no_kid = false;  ///< HS256 of users only: verifies tokens that name no key
   secret octets;
 };
 

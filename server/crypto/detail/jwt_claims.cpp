@@ -79,8 +79,9 @@ result<jwt_header> read_jwt_header(std::string_view json) {
   if (typ != "JWT") return bad_token("typ is not JWT");
   const auto alg = text_of(header, "alg");
   if (!alg) return bad_token("alg is missing");
+  if (!has(header, "kid")) return jwt_header{std::string{*alg}, {}};
   const auto kid = text_of(header, "kid");
-  if (!kid || kid->empty()) return bad_token("kid is missing");
+  if (!kid || kid->empty()) return bad_token("kid is no name");
   return jwt_header{std::string{*alg}, std::string{*kid}};
 }
 

@@ -1,6 +1,7 @@
 #include "server/crypto/detail/refresh_mac.hpp"
 
 #include <algorithm>
+#include <string>
 #include <string_view>
 
 namespace pam::crypto::detail {
@@ -30,7 +31,16 @@ std::array<std::byte, 16> refresh_mac::of(const refresh_token& token) const {
   append(token.account.data);
   append(token.session.data);
   for (const int shift : {24, 16, 8, 0}) *out++ = static_cast<std::byte>(token.generation >> shift);
+  return over(message);
+}
 
+std::array<std::byte, 16> refresh_mac::of(std::string_view domain_of_text, std::string_view text) const {
+  std::string message{domain_of_text};
+  message.append(1, '\0').append(text);
+  return over(std::as_bytes(std::span{message}));
+}
+
+std::array<std::byte, 16> refresh_mac::over(std::span<const std::byte> message) const {
   crypto_auth_hmacsha256_state state = keyed_;
   std::array<unsigned char, crypto_auth_hmacsha256_BYTES> mac = {};
   crypto_auth_hmacsha256_update(&state, reinterpret_cast<const unsigned char*>(message.data()),

@@ -2,6 +2,8 @@
 
 #include <array>
 #include <cstddef>
+#include <span>
+#include <string_view>
 
 #include "server/crypto/detail/sodium.hpp"
 #include "server/crypto/refresh_token.hpp"
@@ -21,8 +23,13 @@ class refresh_mac {
   ~refresh_mac() { wipe(&keyed_, sizeof keyed_); }
 
   [[nodiscard]] std::array<std::byte, 16> of(const refresh_token& token) const;
+  /// The same HMAC over `domain`, a NUL and `text`, for proofs that are no refresh tokens.
+  /// @param domain  begins like no other domain of ours, the one above included
+  [[nodiscard]] std::array<std::byte, 16> of(std::string_view domain, std::string_view text) const;
 
  private:
+  [[nodiscard]] std::array<std::byte, 16> over(std::span<const std::byte> message) const;
+
   crypto_auth_hmacsha256_state keyed_;
 };
 

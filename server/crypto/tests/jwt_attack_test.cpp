@@ -306,5 +306,73 @@ TEST_F(jwt_attack, an_audience_list_that_names_us_is_accepted) {
   EXPECT_TRUE(accepts_claims(test::claims_with("aud", R"(["authenticated"])")));
 }
 
+TEST_F(jwt_attack, only_who_says_so_takes_tokens_without_exp_and_aud_and_never_wrong_ones) {
+  auto lenient = expectation();
+  lenient.may_be_unbounded = true;
+
+  EXPECT_TRUE(accepts_claims(test::claims_with("exp", ""), lenient));
+  EXPECT_TRUE(accepts_claims(test::claims_with("aud", ""), lenient));
+  EXPECT_FALSE(accepts_claims(test::claims_with("aud", R"("other")"), lenient));
+  EXPECT_FALSE(accepts_claims(test::claims_with("exp", "1"), lenient));
+  EXPECT_FALSE(accepts_claims(test::claims_with("exp", R"("never")"), lenient));
+  EXPECT_FALSE(accepts_claims(test::claims_with("iss", ""), lenient));
+}
+
+/// A ring that also verifies tokens of an old GoTrue installation: HS256, and no kid.
+class old_gotrue_token : public jwt_attack {
+ protected:
+  std::string signed_with_the_secret(std::string_view header) {
+    const std::string message = to_base64url(header) + "." + to_base64url(good_claims());
+    return message + "." + to_base64url(*detail::sign(secret_, message));
+  }
+  static std::string set_with(std::string_view extra, std::string_view use = "user") {
+    return test::key_set({test::key(test::ec_members, "user", "current", R"("kid":"u")"),
+                          test::key(test::hmac_members, use, "previous", extra),
+                          test::key(test::other_ec_members, "machine", "current", R"("kid":"m")"),
+                          test::key(test::refresh_members, "refresh", "current", R"("kid":"7")")});
+  }
+  detail::signing_material secret_ = material_of(test::hmac_members);
+  key_ring tolerant_ = test::ring_of(set_with(R"("kid":"gotrue","pam_accepts_no_kid":true)"));
+  key_ring usual_ = test::ring_of(set_with(R"("kid":"gotrue")"));
+};
+
+TEST_F(old_gotrue_token, verifies_without_a_kid_where_the_file_says_so) {
+  const std::string token = signed_with_the_secret(R"({"alg":"HS256","typ":"JWT"})");
+
+  EXPECT_TRUE(tolerant_.verify(token, expectation()).has_value());
+  EXPECT_FALSE(usual_.verify(token, expectation()).has_value());
+  EXPECT_FALSE(ring_.verify(token, expectation()).has_value());
+}
+
+TEST_F(old_gotrue_token, is_a_users_and_never_a_machines) {
+  const auto verified =
+      tolerant_.verify(signed_with_the_secret(R"({"alg":"HS256","typ":"JWT"})"), expectation());
+
+  ASSERT_TRUE(verified.has_value());
+  EXPECT_EQ(verified->use, key_use::user);
+  EXPECT_THAT(key_ring::parse(set_with(R"("kid":"x","pam_accepts_no_kid":true)", "machine")).error().detail,
+              HasSubstr("pam_accepts_no_kid"));
+}
+
+TEST_F(old_gotrue_token, without_a_kid_may_have_no_other_algorithm) {
+  const std::string claims = good_claims();
+
+  for (const char* header : {R"({"alg":"ES256","typ":"JWT"})", R"({"alg":"none","typ":"JWT"})"}) {
+    EXPECT_FALSE(tolerant_.verify(signed_with_our_key(header, claims), expectation()).has_value()) << header;
+    EXPECT_FALSE(tolerant_.verify(signed_with_the_secret(header), expectation()).has_value()) << header;
+    EXPECT_FALSE(tolerant_.verify(forge(header, claims, ""), expectation()).has_value()) << header;
+  }
+  EXPECT_FALSE(
+      tolerant_.verify(signed_with_the_secret(R"({"alg":"HS256","kid":"u","typ":"JWT"})"), expectation())
+          .has_value());
+}
+
+TEST_F(old_gotrue_token, an_asymmetric_key_never_accepts_tokens_without_a_kid) {
+  EXPECT_THAT(key_ring::parse(test::standard_set(test::ec_members, R"("kid":"u","pam_accepts_no_kid":true)"))
+                  .error()
+                  .detail,
+              HasSubstr("only an HS256 key"));
+}
+
 }  // namespace
 }  // namespace pam::crypto

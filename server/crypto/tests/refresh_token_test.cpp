@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <set>
+
 #include "server/crypto/key_ring.hpp"
 #include "server/crypto/tests/support.hpp"
 
@@ -43,6 +46,9 @@ std::string refresh_key(std::string_view kid, std::string_view state,
 key_ring plain_ring() {
   return ring_with({refresh_key("7", "current")});
 }
+
+constexpr std::string_view third_refresh_members =
+    R"("kty":"oct","k":"BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA")";
 
 refresh_token known_token() {
   refresh_token seen;
@@ -156,16 +162,47 @@ TEST(refresh_token, the_successor_made_before_a_rotation_can_be_made_again) {
   const auto rotated =
       ring_with({refresh_key("7", "previous"), refresh_key("9", "current", test::other_refresh_members)});
 
-  EXPECT_TRUE(rotated.has_previous_refresh_key());
+  EXPECT_EQ(rotated.refresh_keys(), 2U);
   EXPECT_NE(image_of(rotated.derive(parent, 1)), image_of(successor));
-  EXPECT_EQ(image_of(rotated.derive(parent, 1, true)), image_of(successor));
+  EXPECT_EQ(image_of(rotated.derive(parent, 1, 1)), image_of(successor));
 }
 
-TEST(refresh_token, without_a_previous_key_the_current_one_is_meant) {
-  const auto ring = plain_ring();
-  const auto token = ring.first_refresh_token(account, session);
-  EXPECT_FALSE(ring.has_previous_refresh_key());
-  EXPECT_EQ(image_of(ring.derive(token, 1, true)), image_of(ring.derive(token, 1)));
+TEST(refresh_token, a_successor_made_two_rotations_ago_can_be_made_again) {
+  const auto before = plain_ring();
+  const auto parent = before.first_refresh_token(account, session);
+  const auto successor = before.derive(parent, 1);
+  const auto rotated =
+      ring_with({refresh_key("8", "previous", third_refresh_members),
+                 refresh_key("9", "current", test::other_refresh_members), refresh_key("7", "previous")});
+
+  std::set<std::uint32_t> tried;
+  bool is_found = false;
+  for (std::size_t nth = 0; nth < rotated.refresh_keys(); ++nth) {
+    const auto made = rotated.derive(parent, 1, nth);
+    tried.insert(made.key_id);
+    is_found = is_found || image_of(made) == image_of(successor);
+  }
+
+  EXPECT_TRUE(is_found);
+  EXPECT_EQ(tried, (std::set<std::uint32_t>{7, 8, 9}));
+}
+
+TEST(refresh_token, a_next_key_signs_by_itself_once_its_moment_has_come) {
+  const auto soon = std::chrono::system_clock::now() + std::chrono::hours{1};
+  const auto unix_of = [](auto when) {
+    return std::to_string(std::chrono::floor<std::chrono::seconds>(when).time_since_epoch().count());
+  };
+  const auto next = [&](const std::string& from) {
+    return key(test::other_refresh_members, "refresh", "next", R"("kid":"9","pam_signs_from":)" + from);
+  };
+  const auto early = ring_with({refresh_key("7", "current"), next(unix_of(soon))});
+  const auto late = ring_with({refresh_key("7", "current"), next("1700000000")});
+
+  const auto old_token = early.first_refresh_token(account, session);
+  EXPECT_EQ(old_token.key_id, 7U);
+  EXPECT_EQ(late.first_refresh_token(account, session).key_id, 9U);
+  EXPECT_TRUE(late.is_genuine(old_token));
+  EXPECT_TRUE(early.is_genuine(late.derive(old_token, 1)));
 }
 
 TEST(refresh_token, a_next_key_verifies_but_neither_signs_nor_counts_as_previous) {
@@ -175,7 +212,6 @@ TEST(refresh_token, a_next_key_verifies_but_neither_signs_nor_counts_as_previous
 
   EXPECT_TRUE(coming.is_genuine(ahead.first_refresh_token(account, session)));
   EXPECT_EQ(coming.first_refresh_token(account, session).key_id, 7U);
-  EXPECT_FALSE(coming.has_previous_refresh_key());
 }
 
 TEST(refresh_token, a_key_that_is_gone_makes_its_tokens_forgeries) {

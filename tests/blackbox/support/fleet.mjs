@@ -107,6 +107,16 @@ ${extra}
         { key: createPrivateKey({ key: { kty, crv, x, y, d }, format: 'jwk' }), dsaEncoding: 'ieee-p1363' });
       return `${input}.${signature.toString('base64url')}`;
     },
+    /** Puts other keys into the key file. */
+    replaceKeys(change) {
+      writeFileSync(keys, JSON.stringify({ keys: change(JSON.parse(readFileSync(keys, 'utf8')).keys) }));
+    },
+    /** A key file cut short, until restore(). */
+    withBrokenKeys() {
+      const kept = readFileSync(keys, 'utf8');
+      writeFileSync(keys, kept.slice(0, kept.length / 2));
+      return { restore: () => writeFileSync(keys, kept) };
+    },
     async end() {
       for (const server of [...servers, database]) {
         forget(server);
