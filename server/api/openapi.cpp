@@ -15,12 +15,19 @@ namespace codes = protocol::codes;
 using protocol::json_writer;
 
 /// What any route may answer: refusals of HTTP itself, limits, and failures of ours.
-constexpr std::array common_errors{&codes::bad_request,        &codes::not_found,
-                                   &codes::method_not_allowed, &codes::request_entity_too_large,
-                                   &codes::uri_too_long,       &codes::expectation_failed,
-                                   &codes::header_too_large,   &codes::unexpected_failure,
-                                   &codes::not_implemented,    &codes::over_capacity,
-                                   &codes::request_timeout,    &codes::http_version_not_supported};
+constexpr std::array common_errors{&codes::bad_request,
+                                   &codes::not_found,
+                                   &codes::method_not_allowed,
+                                   &codes::request_entity_too_large,
+                                   &codes::uri_too_long,
+                                   &codes::expectation_failed,
+                                   &codes::header_too_large,
+                                   &codes::unexpected_failure,
+                                   &codes::not_implemented,
+                                   &codes::over_capacity,
+                                   &codes::over_request_rate_limit,
+                                   &codes::request_timeout,
+                                   &codes::http_version_not_supported};
 constexpr std::array bearer_errors{&codes::no_authorization, &codes::bad_jwt, &codes::user_not_found,
                                    &codes::session_not_found, &codes::user_banned};
 constexpr std::array machine_errors{&codes::no_authorization, &codes::bad_jwt, &codes::not_admin};
@@ -147,7 +154,8 @@ void write_responses(json_writer& json, const route_description& route) {
     std::vector<std::string_view> common;
     for (const auto* each : common_errors) common.push_back(each->code);
     json.key("default");
-    write_problem(json, "What any route may answer; 503 says when to come back in `Retry-After`", common);
+    write_problem(json, "What any route may answer; 429 and 503 say when to come back in `Retry-After`",
+                  common);
   }
   json.end_object();
 }
