@@ -56,6 +56,7 @@ test_blackbox() {
 
 # Faults of every part while clients work; what it takes longer for stands in the head of the script.
 test_chaos() {
+  install_node_packages
   say "chaos tests against build/release/bin/pam-auth"
   run_tap chaos build/release/results/chaos.tap \
     env PAM_AUTH_BIN="$PWD/build/release/bin/pam-auth" tests/chaos/run

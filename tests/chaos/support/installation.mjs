@@ -119,7 +119,8 @@ export class Installation {
     this.servers = [];
   }
 
-  async start(count) {
+  /** @param options.standby  node 2 streams from node 1 and may answer the servers' reads */
+  async start(count, { standby = false } = {}) {
     const keys = join(this.folder, 'keys.json');
     const [key, certificate] = [join(this.folder, 'tls.key'), join(this.folder, 'tls.crt')];
     await execute('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
@@ -152,6 +153,7 @@ hosts = ["127.0.0.1:${this.pooler.port}"]
 database = "auth_rw"
 user = "pam_app"
 sslmode = "disable"
+${standby ? `replicas = ["auth@${this.cluster.sockets}:5402"]` : ''}
 [migrate]
 host = "${this.cluster.sockets}"
 port = 5401
@@ -165,9 +167,11 @@ auto_confirm = true
       const { code } = await exited;
       if (code !== 0) throw new Error(`pam-auth ${args.join(' ')}: ${output.all}`);
     }
+    if (standby) await this.cluster.do('standby', 2, 1);
     await this.pooler.start();
     for (let i = 0; i < count; ++i) {
-      this.servers.push({ host: '127.0.0.1', ca: this.ca, port: await freePort(), internal_port: await freePort() });
+      // Answers are judged by the load itself: the description cannot be fetched from a server that is down.
+      this.servers.push({ isUndescribed: true, host: '127.0.0.1', ca: this.ca, port: await freePort(), internal_port: await freePort() });
       await this.serve(i);
     }
   }
