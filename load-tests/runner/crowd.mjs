@@ -15,7 +15,7 @@ export class Crowd {
       const ledger = join(stage.root, `ledger-${i}.csv`);
       const child = start(swarm, ['run', '--keys', stage.keys, '--issuer', stage.issuer, '--epoch', String(epoch),
         '--port', String(stage.port), '--certificate', stage.certificate, '--source', `127.0.1.${i + 1}`,
-        '--first', String(i * share), '--users', String(users), '--think', String(profile.think),
+        '--first', String(i * share), '--users', String(users), '--think', String(profile.think), '--ramp-factor', String(profile.ramp_factor ?? 1),
         '--access-lifetime', String(profile.access_lifetime), '--ledger', ledger,
         '--handshakes', String(profile.handshakes ?? 16), '--sign-ins', String(profile.sign_ins_per_second / profile.generators)]);
       const member = { child, ledger, users, last: null, final: null };

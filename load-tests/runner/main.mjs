@@ -44,7 +44,7 @@ async function disturb(stage, seconds) {
   await sleep(seconds * 333);
   await stage.sql('CHECKPOINT', 'postgres');
   await sleep(seconds * 167);
-  const backup = start('pg_basebackup', ['-h', stage.sockets, '-p', '5432', '-U', 'postgres', '-D', '-', '-Ft', '-X', 'none', '--no-manifest'], { log: '/dev/null' });
+  const backup = start('pg_basebackup', ['-h', stage.sockets, '-p', '5432', '-U', 'postgres', '-D', '-', '-Ft', '-X', 'none', '--no-manifest', '-c', 'fast'], { log: '/dev/null' });
   const { code } = await backup.ended;
   if (code !== 0) throw new Error('pg_basebackup failed');
 }

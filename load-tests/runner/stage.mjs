@@ -106,6 +106,7 @@ certificate_file = "${this.certificate}"
 private_key_file = "${key}"
 [limits]
 connections = 19000
+keep_alive = "${this.profile.keep_alive ?? '75s'}"
 [keys]
 file = "${this.keys}"
 [tokens]

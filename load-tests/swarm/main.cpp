@@ -36,6 +36,7 @@ void add_plan(CLI::App& to, pam::load::swarm_plan& plan, double& think, std::int
   to.add_option("--first", plan.first, "number of the first user");
   to.add_option("--users", plan.users)->check(CLI::Range(1, 19'900));
   to.add_option("--think", think, "mean seconds between a user's actions")->check(CLI::PositiveNumber);
+  to.add_option("--ramp-factor", plan.ramp_factor, "think times while ramping are so much longer");
   to.add_option("--access-lifetime", lifetime, "seconds, as tokens.access_lifetime");
   to.add_option("--handshakes", plan.handshakes, "in flight while ramping")->check(CLI::PositiveNumber);
   to.add_option("--read", plan.read_share, "share of actions that read the user");

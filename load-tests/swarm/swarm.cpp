@@ -149,7 +149,7 @@ void swarm::read_commands() {
 
 void swarm::on_command(std::string_view line) {
   constexpr std::string_view storm = "storm ";
-  if (line == "steady") return enter(phase::steady);
+  if (line == "steady") return begin_steady();
   if (line == "down") return enter(phase::down);
   if (!line.starts_with(storm)) return;
   double seconds = 0;
@@ -160,6 +160,15 @@ void swarm::on_command(std::string_view line) {
     const auto after =
         std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(when(random_)));
     timers_.push({now_ + after, i, true});
+  }
+}
+
+void swarm::begin_steady() {
+  enter(phase::steady);
+  if (plan_.ramp_factor == 1) return;
+  // Users who planned with the ramp's think time plan anew; what they had planned is void.
+  for (std::uint32_t i = 0; i < plan_.users; ++i) {
+    if (users_[i].next != clock::time_point{} && !users_[i].is_overdue) act_from_now_on(users_[i]);
   }
 }
 
@@ -204,6 +213,7 @@ void swarm::serve_timers() {
       if (!of.is_busy) act(of, due.when);
       continue;
     }
+    if (due.when != of.next) continue;  // planned anew since
     if (of.is_busy) {
       of.is_overdue = true;
     } else {
@@ -273,24 +283,33 @@ void swarm::on_connected(swarm_user& of) {
   ++connected_;
   record(of);
   if (of.next == clock::time_point{}) {
-    // The first action lies anywhere in the user's think time: nobody acts in step.
-    std::uniform_real_distribution<double> share(0, 1);
-    of.next = now_ + std::chrono::duration_cast<clock::duration>(plan_.think * share(random_));
-    timers_.push({of.next, of.index, false});
+    act_from_now_on(of);
   }
   become_free(of);
+}
+
+std::chrono::milliseconds swarm::think() const {
+  const double factor = phase_ == phase::ramp ? plan_.ramp_factor : 1;
+  return std::chrono::duration_cast<std::chrono::milliseconds>(plan_.think * factor);
+}
+
+// The first action lies anywhere in the user's think time: nobody acts in step.
+void swarm::act_from_now_on(swarm_user& of) {
+  std::uniform_real_distribution<double> share(0, 1);
+  of.next = now_ + std::chrono::duration_cast<clock::duration>(think() * share(random_));
+  timers_.push({of.next, of.index, false});
 }
 
 void swarm::schedule(swarm_user& of) {
   // From the intended start, not from now: a slow server does not lower the rate it is measured at.
   std::uniform_real_distribution<double> share(0.5, 1.5);
-  of.next += std::chrono::duration_cast<clock::duration>(plan_.think * share(random_));
+  of.next += std::chrono::duration_cast<clock::duration>(think() * share(random_));
   timers_.push({of.next, of.index, false});
 }
 
 operation swarm::choose(const swarm_user& of) {
   if (!of.is_signed_in) return operation::sign_in;
-  const auto longest_pause = std::chrono::duration_cast<std::chrono::seconds>(plan_.think * 3 / 2);
+  const auto longest_pause = std::chrono::duration_cast<std::chrono::seconds>(think() * 3 / 2);
   if (of.wants_storm || of.expires_at < unix_seconds() + (longest_pause + refresh_margin).count()) {
     return operation::refresh;
   }

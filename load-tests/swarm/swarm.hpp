@@ -35,6 +35,7 @@ struct swarm_plan {
   std::uint32_t first = 0;           ///< user numbers [first, first + users)
   std::uint32_t users = 100;
   std::chrono::milliseconds think{30'000};    ///< mean time between a user's actions
+  double ramp_factor = 1;                     ///< think times while ramping are so much longer
   std::chrono::seconds access_lifetime{300};  ///< of the tokens users start with
   std::chrono::milliseconds tolerance{50};    ///< an action begun later than this after its time is late
   std::chrono::milliseconds give_up{15'000};  ///< no answer within it: failed
@@ -88,6 +89,7 @@ class swarm {
   void on_command(std::string_view line);
   void read_commands();
   void enter(phase next);
+  void begin_steady();
   void ramp_up();
   void ramp_down();
   void serve_timers();
@@ -105,6 +107,8 @@ class swarm {
   void flush(swarm_user& of);
   void watch(swarm_user& of, std::uint32_t events, bool is_new);
   void schedule(swarm_user& of);
+  void act_from_now_on(swarm_user& of);
+  [[nodiscard]] std::chrono::milliseconds think() const;
 
   // Answers (swarm_answers.cpp).
   void on_readable(swarm_user& of);
