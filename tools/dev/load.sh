@@ -13,7 +13,12 @@ dev_load() {
       ensure_packages build run load
       build_preset release pam-auth swarm
       ulimit -n "$(ulimit -Hn)"
-      exec node load-tests/runner/main.mjs "$what" "$@"
+      # Debian's own is older than 1.21: PAM_PGBOUNCER=/usr/sbin/pgbouncer measures that one.
+      if [ -z "${PAM_PGBOUNCER:-}" ]; then
+        tests/support/newer_pgbouncer.sh build/load/pgbouncer
+        PAM_PGBOUNCER="$PWD/build/load/pgbouncer/pgbouncer"
+      fi
+      exec node load-tests/runner/main.mjs "$what" --pgbouncer "$PAM_PGBOUNCER" "$@"
       ;;
   esac
 }

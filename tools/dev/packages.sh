@@ -13,7 +13,10 @@ packages_of() {
       echo libgtest-dev libgmock-dev libbenchmark-dev
       ;;
     bench) echo nginx-light ;;
-    load) [ "$(node_major)" -ge 18 ] || echo nodejs ;;
+    load)
+      echo debian-archive-keyring
+      [ "$(node_major)" -ge 18 ] || echo nodejs
+      ;;
     wrk) echo wrk ;;
     python) echo python3 python3-venv ;;
     run) echo postgresql-15 pgbouncer curl openssl ca-certificates util-linux ;;
