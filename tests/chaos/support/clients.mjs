@@ -50,6 +50,12 @@ export class Load {
       await rest(20);
       return undefined;
     }
+    if (answer.status === 429 && what !== 'refresh') {
+      // Guesses at a password whose change was in doubt slow the account down; a refresh never is.
+      ++this.counts.refused;
+      await rest(200);
+      return undefined;
+    }
     if (answer.status >= 500) {
       this.findings.add(`status ${answer.status}`, `${what}: ${answer.text}`);
       return undefined;
@@ -177,8 +183,8 @@ export class Load {
     const sure = async (work) => {
       for (let i = 0; i < 200; ++i) {
         const answer = await work(pick(this.servers)).catch(() => undefined);
-        if (answer && answer.status !== 503) return answer;
-        await rest(50);
+        if (answer && answer.status !== 503 && answer.status !== 429) return answer;
+        await rest(answer?.status === 429 ? 500 : 50);
       }
       throw new Error('the servers do not answer although nothing fails any more');
     };
