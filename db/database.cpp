@@ -164,7 +164,7 @@ void database::impl::recycle(call& item) {
   item.failure = error{};
   item.has_failed = item.was_sent_by_name = false;
   item.sent_epoch = 0;
-  item.is_abandoned = item.is_isolated = item.may_have_run = false;
+  item.is_abandoned = item.is_isolated = item.is_hurried = item.may_have_run = false;
   item.losses = item.lock_tries = item.replans = 0;
   item.place = detail::place::nowhere;
   item.costs = nullptr;

@@ -60,6 +60,7 @@ struct entry {
   pam::db::detail::place place = place::nowhere;
   bool is_abandoned = false;  ///< its caller has been answered or has left
   bool is_isolated = false;   ///< sent alone from now on: it lost connections or waited for a lock
+  bool is_hurried = false;    ///< lost its batch to a row that somebody else had locked
   bool may_have_run = false;  ///< was in a batch whose fate is unknown
   std::uint8_t losses = 0;
   std::uint8_t lock_tries = 0;

@@ -1,5 +1,6 @@
 #include "db/detail/pipeline_connection.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "db/detail/bound_values.hpp"
@@ -19,6 +20,10 @@ constexpr std::ptrdiff_t repeats_worth_one_plan = 8;
 
 // Until the batch's end, whatever the role's setting is. No warning, unlike SET LOCAL outside a block.
 constexpr const char* plan_once_sql = "SELECT set_config('plan_cache_mode', 'force_generic_plan', true)";
+
+// Who has waited for a stranger's row once does not wait for the next one: a second locked row in the same
+// batch is found out at once, and backs off like the first. Our own batches hold rows for less.
+constexpr const char* hurry_sql = "SELECT set_config('lock_timeout', '10ms', true)";
 
 // Calls whose neighbour before them runs the same statement.
 std::ptrdiff_t repeats_in(std::span<entry* const> batch) {
@@ -148,6 +153,22 @@ bool pipeline_connection::send_position_query() {
                            nullptr, 1) == 1;
 }
 
+bool pipeline_connection::send_setting(const char* sql) {
+  ++expected_.back().awaited_settings;
+  return PQsendQueryParams(session_->get(), sql, 0, nullptr, nullptr, nullptr, nullptr, 1) == 1;
+}
+
+// What holds until the batch's end. Not on Citus, which does not pass it on and cannot plan every statement
+// generically.
+bool pipeline_connection::send_settings(std::span<entry* const> batch) {
+  if (!core_.rules(channel_).atomic_batches) return true;
+  const bool is_hurried =
+      std::all_of(batch.begin(), batch.end(), [](const entry* item) { return item->is_hurried; });
+  if (is_hurried && !send_setting(hurry_sql)) return false;
+  const bool is_worth_one_plan = !has_names() && repeats_in(batch) >= repeats_worth_one_plan;
+  return !is_worth_one_plan || send_setting(plan_once_sql);
+}
+
 void pipeline_connection::send(std::span<entry* const> batch) {
   for (const auto& [what, epoch] : std::exchange(to_parse_, {})) {
     if (!send_parse(*what, epoch)) {
@@ -161,13 +182,9 @@ void pipeline_connection::send(std::span<entry* const> batch) {
     return;
   }
   unnamed_ = nullptr;  // another server connection may serve this batch
-  // Citus cannot plan every statement generically.
-  if (!has_names() && core_.rules(channel_).atomic_batches && repeats_in(batch) >= repeats_worth_one_plan) {
-    expected_.back().awaits_setting = true;
-    if (PQsendQueryParams(session_->get(), plan_once_sql, 0, nullptr, nullptr, nullptr, nullptr, 1) != 1) {
-      fail(connection_error(session_->get(), errc::connection, outcome::unknown));
-      return;
-    }
+  if (!send_settings(batch)) {
+    fail(connection_error(session_->get(), errc::connection, outcome::unknown));
+    return;
   }
   for (entry* item : batch) {
     if (!send_entry(*item)) {
@@ -289,7 +306,8 @@ bool pipeline_connection::take_position(pg_result_ptr result) {
 
 bool pipeline_connection::take_of_batch(pg_result_ptr result) {
   if (expected_.front().awaits_position) return take_position(std::move(result));
-  if (std::exchange(expected_.front().awaits_setting, false)) {
+  if (expected_.front().awaited_settings > 0) {
+    --expected_.front().awaited_settings;
     return PQresultStatus(result.get()) == PGRES_TUPLES_OK || fail(error_of(result.get()));
   }
   switch (PQresultStatus(result.get())) {

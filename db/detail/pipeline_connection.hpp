@@ -69,12 +69,14 @@ class pipeline_connection : public std::enable_shared_from_this<pipeline_connect
     const statement* parsed = nullptr;
     std::uint32_t epoch = 0;
     bool awaits_position = false;
-    bool awaits_setting = false;  ///< the batch begins with a setting of its own, behind the position
+    int awaited_settings = 0;  ///< with which the batch begins, behind the position
   };
 
   [[nodiscard]] bool has_names() const { return mode_ != pooler_mode::pgbouncer_safe; }
   bool send_entry(entry& item);
   bool send_position_query();
+  bool send_settings(std::span<entry* const> batch);
+  bool send_setting(const char* sql);
   bool send_parse(const statement& what, std::uint32_t epoch);
   void promote(const entry& item);
   void arm_read();

@@ -424,7 +424,9 @@ void pipeline_core::settle_failed(lane& on, flight& batch, time_point now) {
     const auto rest = is_locked ? fellows_end : culprit + 1;
     if (is_locked) settle_fellows(**culprit, {culprit + 1, rest}, *batch.failure, now);
     // To the front, and out of what goes again.
-    resend(std::rotate(first, culprit, rest), batch.items.end());
+    const auto again = std::rotate(first, culprit, rest);
+    if (is_locked) std::for_each(again, batch.items.end(), [](entry* item) { item->is_hurried = true; });
+    resend(again, batch.items.end());
   }
 }
 
@@ -497,6 +499,7 @@ bool pipeline_core::backs_off(entry& item, time_point until) {
   if (item.lock_tries >= lock_tries_at_most || until >= item.deadline) return false;
   ++item.lock_tries;
   item.not_before = until;
+  item.is_hurried = false;
   item.is_isolated = true;  // its next wait for the lock must not hold up others again
   hold(item, place::waiting);
   waiting_.push(item);

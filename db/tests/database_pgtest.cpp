@@ -64,20 +64,6 @@ params pair_of(std::int64_t id, std::string_view text) {
   return values;
 }
 
-/// A setting of the database for one test; new connections obey it.
-class database_setting {
- public:
-  database_setting(scratch_database& of, const std::string& setting) : of_(of) {
-    of_.run("ALTER DATABASE " + of_.name() + " SET " + setting);
-  }
-  database_setting(const database_setting&) = delete;
-  database_setting& operator=(const database_setting&) = delete;
-  ~database_setting() { of_.run("ALTER DATABASE " + of_.name() + " RESET ALL"); }
-
- private:
-  scratch_database& of_;
-};
-
 class database_pg : public ::testing::TestWithParam<way> {
  protected:
   database_pg() { scratch.run(schema); }

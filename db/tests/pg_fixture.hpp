@@ -157,6 +157,20 @@ class scratch_database {
   std::optional<admin_connection> admin_{connect_admin(base_->name())};
 };
 
+/// A setting of the database for one test; new connections obey it.
+class database_setting {
+ public:
+  database_setting(scratch_database& of, const std::string& setting) : of_(of) {
+    of_.run("ALTER DATABASE " + of_.name() + " SET " + setting);
+  }
+  database_setting(const database_setting&) = delete;
+  database_setting& operator=(const database_setting&) = delete;
+  ~database_setting() { of_.run("ALTER DATABASE " + of_.name() + " RESET ALL"); }
+
+ private:
+  scratch_database& of_;
+};
+
 /// One way to reach the server and to use the connection.
 struct way {
   const char* name;

@@ -615,6 +615,20 @@ TEST(pipeline_core, an_abandoned_entry_that_backs_off_is_dropped) {
   EXPECT_THAT(d.released(), ElementsAre(&locked));
 }
 
+TEST(pipeline_core, who_lost_a_batch_to_a_locked_row_hurries_and_the_culprit_does_not) {
+  core_driver driver;
+  driver.core.open(0, {});
+  entry& locked = driver.submit(touch_session, "a");
+  entry& other = driver.submit(touch_session, "b");
+  driver.take();
+
+  driver.fail_batch(0, "55P03");
+
+  EXPECT_FALSE(locked.is_hurried);
+  EXPECT_TRUE(other.is_hurried);
+  EXPECT_THAT(driver.take(), ElementsAre(&other));
+}
+
 TEST(pipeline_core, a_deadline_in_the_queue_means_not_sent) {
   core_driver d;
   d.core.open(0, {});

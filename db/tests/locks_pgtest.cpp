@@ -1,0 +1,178 @@
+// Many batches over the same rows, sign-ups for the same addresses, a stranger who holds rows: no deadlock,
+// and nobody waits for a lock that is not on its own row for longer than one lock timeout.
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "db/database.hpp"
+#include "db/tests/pg_fixture.hpp"
+
+namespace pam::db {
+namespace {
+
+using namespace testing;
+
+constexpr statement touch_session{"UPDATE some_sessions SET hits = hits + 1 WHERE id = $1 RETURNING hits",
+                                  types(pg_type::int8),
+                                  {.rank = lock_rank::session, .conflict_key = 0}};
+constexpr statement touch_account{"UPDATE some_accounts SET hits = hits + 1 WHERE id = $1 RETURNING hits",
+                                  types(pg_type::int8),
+                                  {.rank = lock_rank::account, .conflict_key = 0}};
+// As the product's: the loser of a claim writes nothing and raises nothing.
+constexpr statement sign_up{
+    "WITH claim AS (INSERT INTO some_claims (address, account) VALUES ($2, $1)"
+    " ON CONFLICT (address) DO NOTHING RETURNING account), "
+    "owner AS (SELECT account FROM claim UNION ALL"
+    " SELECT account FROM some_claims WHERE address = $2 AND account = $1), "
+    "made AS (INSERT INTO some_accounts (id) SELECT $1 FROM owner ON CONFLICT (id) DO NOTHING) "
+    "SELECT count(*) FROM owner",
+    types(pg_type::int8, pg_type::text),
+    {.rank = lock_rank::claim, .conflict_key = 1}};
+constexpr std::array<const statement*, 3> catalogue{&touch_session, &touch_account, &sign_up};
+
+constexpr std::int64_t rows_touched = 100;
+constexpr auto lock_timeout = 1s;
+
+struct tally {
+  int failures = 0;
+  std::int64_t touched = 0;
+  std::int64_t accounts_made = 0;
+  std::chrono::nanoseconds longest{};
+  std::string first_failure;
+};
+
+struct contender {
+  database& db;
+  tally& into;
+  std::mt19937_64 random;
+  std::int64_t id;
+
+  std::int64_t pick(std::int64_t below) {
+    return std::uniform_int_distribution<std::int64_t>{0, below - 1}(random);
+  }
+  asio::awaitable<void> work(int rounds, std::int64_t first_row) {
+    for (int i = 0; i < rounds; ++i) {
+      const auto begin = std::chrono::steady_clock::now();
+      const std::int64_t kind = pick(3);
+      params values;
+      values.add(kind == 2 ? 1000 + id * 1000 + i : first_row + pick(rows_touched - first_row));
+      if (kind == 2) values.add_text("user" + std::to_string(pick(40)) + "@example.org");
+      const statement& what = *catalogue[static_cast<std::size_t>(kind)];
+      const auto got = co_await db.execute(what, std::move(values), within(30s));
+      into.longest = std::max(into.longest, std::chrono::steady_clock::now() - begin);
+      if (got.has_error()) {
+        ++into.failures;
+        into.first_failure = got.error().sqlstate + " " + got.error().detail;
+      } else if (kind == 2) {
+        into.accounts_made += got->int8(0, 0);
+      } else {
+        ++into.touched;
+      }
+    }
+  }
+};
+
+class locks_pg : public ::testing::TestWithParam<way> {
+ protected:
+  locks_pg() {
+    scratch.run(
+        "CREATE TABLE some_sessions (id int8 PRIMARY KEY, hits int8 NOT NULL DEFAULT 0);"
+        "CREATE TABLE some_accounts (id int8 PRIMARY KEY, hits int8 NOT NULL DEFAULT 0);"
+        "CREATE TABLE some_claims (address text PRIMARY KEY, account int8 NOT NULL);"
+        "INSERT INTO some_sessions (id) SELECT generate_series(0, 99);"
+        "INSERT INTO some_accounts (id) SELECT generate_series(0, 99)");
+  }
+  config settings() const {
+    config with = config_for(GetParam(), scratch.name());
+    with.pipelines = 8;  // sixteen batches where the mode allows two a connection
+    with.batch_limit = 32;
+    return with;
+  }
+  std::string deadlocks() {
+    scratch.run("SELECT pg_stat_force_next_flush()");
+    return scratch.value("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()");
+  }
+
+  scratch_database scratch;
+  const database_setting timeout{scratch, "lock_timeout = '1s'"};
+  // Looked for long before the lock timeout would hide it.
+  const database_setting detection{scratch, "deadlock_timeout = '10ms'"};
+};
+
+TEST_P(locks_pg, sixteen_batches_over_the_same_rows_never_deadlock) {
+  const std::string earlier = deadlocks();
+  tally all;
+  run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
+    database db{context, settings(), catalogue};
+    EXPECT_TRUE((co_await db.start(async::within(10s))).has_value());
+    EXPECT_TRUE(co_await eventually(context, [&] { return db.stats().connections_ready == 8; }));
+    std::vector<contender> contenders;
+    for (std::uint64_t i = 0; i < 400; ++i) {
+      contenders.push_back({db, all, std::mt19937_64{i}, static_cast<std::int64_t>(i)});
+    }
+    crowd many{context};
+    for (contender& one : contenders) many.add([&one] { return one.work(6, 0); });
+    co_await many.done();
+    co_await db.close(async::within(5s));
+  });
+
+  EXPECT_EQ(all.failures, 0) << all.first_failure;
+  EXPECT_EQ(deadlocks(), earlier);
+  EXPECT_EQ(
+      scratch.value("SELECT (SELECT sum(hits) FROM some_sessions) + (SELECT sum(hits) FROM some_accounts)"),
+      std::to_string(all.touched));
+  EXPECT_EQ(scratch.value("SELECT count(*) FROM some_claims"), std::to_string(all.accounts_made));
+  EXPECT_EQ(scratch.value("SELECT count(*) FROM some_accounts WHERE id >= 1000"),
+            std::to_string(all.accounts_made));
+}
+
+TEST_P(locks_pg, nobody_waits_for_a_strangers_row_longer_than_one_lock_timeout) {
+  admin_connection stranger = connect_admin(scratch.name());
+  ASSERT_TRUE(stranger.run("BEGIN").has_value());
+  ASSERT_TRUE(stranger.query("SELECT id FROM some_sessions WHERE id < 3 FOR UPDATE").has_value());
+  tally others;
+  std::array<std::optional<result<rows>>, 3> held;
+  run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
+    database db{context, settings(), catalogue};
+    EXPECT_TRUE((co_await db.start(async::within(10s))).has_value());
+    EXPECT_TRUE(co_await eventually(context, [&] { return db.stats().connections_ready == 8; }));
+    crowd many{context};
+    for (std::size_t i = 0; i < held.size(); ++i) {
+      many.add([&db, &held, i]() -> asio::awaitable<void> {
+        params values;
+        values.add(static_cast<std::int64_t>(i));
+        held[i].emplace(co_await db.execute(touch_session, std::move(values), within(6s)));
+      });
+    }
+    std::vector<contender> contenders;
+    for (std::uint64_t i = 0; i < 200; ++i) {
+      contenders.push_back({db, others, std::mt19937_64{i}, static_cast<std::int64_t>(i)});
+    }
+    for (contender& one : contenders) many.add([&one] { return one.work(6, 3); });
+    co_await many.done();
+    co_await db.close(async::within(5s));
+  });
+  ASSERT_TRUE(stranger.run("ROLLBACK").has_value());
+
+  EXPECT_EQ(others.failures, 0) << others.first_failure;
+  // Who wants a locked row tries again for its six seconds; the others met one timeout and one batch, and
+  // half a timeout more is what a busy machine may add.
+  EXPECT_LT(others.longest, 2 * lock_timeout + lock_timeout / 2);
+  for (const auto& one : held) {
+    ASSERT_TRUE(one.has_value() && one->has_error());
+    EXPECT_NE(one->error().sqlstate, "40P01");
+  }
+  EXPECT_EQ(scratch.value("SELECT sum(hits) FROM some_sessions WHERE id < 3"), "0");
+}
+
+INSTANTIATE_TEST_SUITE_P(ways, locks_pg, ::testing::Values(ways[0], ways[3], ways[5]),
+                         [](const auto& info) { return std::string{info.param.name}; });
+
+}  // namespace
+}  // namespace pam::db
