@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include <libpq-fe.h>
+#include <malloc.h>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
@@ -18,6 +19,7 @@
 #include "async/gate.hpp"
 #include "async/tuple_await.hpp"
 #include "bench/database/process_cost.hpp"
+#include "bench/support/allocations.hpp"
 #include "db/database.hpp"
 
 namespace pam::bench {
@@ -37,6 +39,7 @@ db::config config_of(const plan& how, const route& way) {
   settings.hosts = {where};
   settings.database = how.database;
   settings.user = way.user;
+  settings.mode = way.mode;
   settings.pipelines = how.pipelines;
   settings.batch_limit = how.batch;
   settings.batches_in_flight = how.batches_in_flight;
@@ -113,6 +116,41 @@ asio::awaitable<void> keep_arriving(asio::io_context& context, running& on, doub
     asio::co_spawn(context, call_once(on, pick(), due, all.enter()), asio::detached);
   }
   co_await all.close();
+}
+
+asio::awaitable<void> call_while_any(running& on, std::size_t& left, std::uint64_t seed,
+                                     async::gate::pass /*inside*/) {
+  any_session pick{on.what.how.sessions, seed};
+  while (on.failure.empty() && left != 0) {
+    --left;
+    co_await call(on, pick(), clock::now());
+  }
+}
+
+asio::awaitable<void> call_counted(asio::io_context& context, running& on, std::size_t callers,
+                                   std::size_t statements) {
+  async::gate all{context.get_executor()};
+  std::size_t left = statements;
+  for (std::size_t i = 0; i < callers; ++i) {
+    asio::co_spawn(context, call_while_any(on, left, i + 1, all.enter()), asio::detached);
+  }
+  co_await all.close();
+}
+
+double heap_bytes() {
+  const struct mallinfo2 heap = ::mallinfo2();
+  return static_cast<double>(heap.uordblks + heap.hblkhd);
+}
+
+asio::awaitable<void> weigh(asio::io_context& context, running& on, std::size_t callers,
+                            std::size_t statements, memory_sample& into) {
+  on.latencies.reserve(2 * statements);
+  co_await call_counted(context, on, callers, statements / 10);
+  const double bytes = heap_bytes();
+  const std::uint64_t allocated = allocations();
+  co_await call_counted(context, on, callers, statements);
+  into.allocations = static_cast<double>(allocations() - allocated) / static_cast<double>(statements);
+  into.growth_bytes = heap_bytes() - bytes;
 }
 
 template <class Drive>
@@ -227,6 +265,15 @@ our_sample open_loop(const load& what, double rate) {
     return keep_arriving(context, on, rate);
   };
   return run_sample(what, drive);
+}
+
+memory_sample run_counted(const load& what, std::size_t callers, std::size_t statements) {
+  memory_sample result;
+  const auto drive = [&](asio::io_context& context, running& on) {
+    return weigh(context, on, callers, statements, result);
+  };
+  static_cast<void>(run_sample(what, drive));
+  return result;
 }
 
 our_sample bare_libpq(const load& what) {

@@ -37,6 +37,15 @@ struct load {
 /// the statement was due, so that a stall is seen by everybody who would have met it.
 [[nodiscard]] our_sample open_loop(const load& what, double rate);
 
+/// What statements leave behind.
+struct memory_sample {
+  double allocations = 0;   ///< calls of operator new a statement; libpq's own are not among them
+  double growth_bytes = 0;  ///< of the heap over all of them, libpq's included, after a tenth to warm up
+};
+
+/// `callers` coroutines run `statements` statements on one database object.
+[[nodiscard]] memory_sample run_counted(const load& what, std::size_t callers, std::size_t statements);
+
 /// The same statement by bare libpq, one at a time: PQexecPrepared, or PQexecParams through an old pooler.
 [[nodiscard]] our_sample bare_libpq(const load& what);
 

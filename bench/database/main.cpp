@@ -25,7 +25,7 @@ struct options {
   std::string json;
   std::string script = "tests/support/services.sh";
   std::string running;
-  std::vector<std::string> parts{"refresh", "steady", "latency", "depth-1", "reads", "cost"};
+  std::vector<std::string> parts{"refresh", "steady", "latency", "depth-1", "reads", "cost", "memory"};
 };
 
 void measure(const options& with) {
@@ -40,6 +40,7 @@ void measure(const options& with) {
       {"depth-1", [&] { measure_depth_one(how, findings); }},
       {"reads", [&] { measure_reads(how, findings); }},
       {"cost", [&] { measure_cost(how, findings); }},
+      {"memory", [&] { measure_memory(how, findings); }},
       {"curve", [&] { measure_curve(how, findings, folder); }},
   };
   create_world(how);
@@ -55,12 +56,16 @@ int main(int argc, char** argv) {
   pam::bench::options with;
   pam::bench::plan& how = with.how;
   CLI::App app{"What the database layer gives and costs, against pgbench and bare libpq"};
-  app.add_option("--only", with.parts, "parts: refresh steady latency depth-1 reads cost curve")
+  app.add_option("--only", with.parts, "parts: refresh steady latency depth-1 reads cost memory curve")
       ->delimiter(',')
-      ->check(CLI::IsMember({"refresh", "steady", "latency", "depth-1", "reads", "cost", "curve"}));
+      ->check(CLI::IsMember({"refresh", "steady", "latency", "depth-1", "reads", "cost", "memory", "curve"}));
+  app.add_option("--routes", how.routes, "direct pgbouncer-new pgbouncer-1.18")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"direct", "pgbouncer-new", "pgbouncer-1.18"}));
   app.add_option("--sessions", how.sessions, "rows of the sessions table")->check(CLI::PositiveNumber);
   app.add_option("--seconds", how.seconds, "length of one sample")->check(CLI::PositiveNumber);
   app.add_option("--repeats", how.repeats, "samples of each kind, interleaved")->check(CLI::PositiveNumber);
+  app.add_option("--statements", how.statements, "whose memory is weighed")->check(CLI::PositiveNumber);
   app.add_option("--callers", how.callers, "our concurrent coroutines")->check(CLI::PositiveNumber);
   app.add_option("--pipelines", how.pipelines, "our shared connections")->check(CLI::PositiveNumber);
   app.add_option("--batch", how.batch, "our statements a Sync at most")->check(CLI::PositiveNumber);

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "bench/database/load.hpp"
@@ -44,7 +46,9 @@ void sample(const plan& how, const route& way, const hot_statement& refresh, sam
 std::vector<const route*> available_routes(const plan& how) {
   std::vector<const route*> all;
   for (const route& way : routes) {
-    if (how.*way.port != 0) all.push_back(&way);
+    const bool is_wanted =
+        how.routes.empty() || std::find(how.routes.begin(), how.routes.end(), way.name) != how.routes.end();
+    if (is_wanted && how.*way.port != 0) all.push_back(&way);
   }
   return all;
 }

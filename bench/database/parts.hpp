@@ -22,6 +22,8 @@ void measure_depth_one(const plan& how, report& into);
 void measure_reads(const plan& how, report& into);
 /// P8: what a refresh costs the database, by its own counters.
 void measure_cost(const plan& how, report& into);
+/// Allocations a statement, and whether memory grows over `how.statements` of them.
+void measure_memory(const plan& how, report& into);
 /// Refreshes a second by batch size and connections; also as `folder`/db_curve.csv and .svg.
 void measure_curve(const plan& how, report& into, const std::string& folder);
 

@@ -3,6 +3,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
+
+#include "db/config.hpp"
 
 namespace pam::bench {
 
@@ -17,6 +20,8 @@ struct plan {
   std::string superuser = "postgres";
   std::string pg_bin = "/usr/lib/postgresql/15/bin";
 
+  std::vector<std::string> routes;  ///< names of those to measure; empty: every one that has a server
+
   // Data
   std::string database = "pam_bench_db";
   std::int64_t sessions = 200'000;
@@ -25,6 +30,7 @@ struct plan {
   int seconds = 2;  ///< length of one sample
   int repeats = 5;  ///< samples of each kind, interleaved: ours, reference, ours, ...
   bool has_checkpoint = true;
+  std::size_t statements = 100'000;  ///< whose memory is weighed
 
   // Ours
   std::size_t callers = 384;
@@ -39,6 +45,7 @@ struct route {
   std::uint16_t plan::* port;
   const char* user;      ///< the role of ours and of the reference
   const char* protocol;  ///< of pgbench -M
+  db::pooler_mode mode;  ///< said, not learned: the product's role may not ask the pooler's console
   double target;         ///< of P1
 };
 
@@ -47,9 +54,10 @@ struct route {
 inline constexpr const char* custom_planning_role = "pam_bench_pooled";
 
 inline constexpr route routes[] = {
-    {"direct", &plan::postgres_port, "pam_app", "prepared", 8},
-    {"pgbouncer-new", &plan::new_pgbouncer_port, "pam_app", "prepared", 6},
-    {"pgbouncer-1.18", &plan::pgbouncer_port, custom_planning_role, "extended", 5},
+    {"direct", &plan::postgres_port, "pam_app", "prepared", db::pooler_mode::direct, 8},
+    {"pgbouncer-new", &plan::new_pgbouncer_port, "pam_app", "prepared", db::pooler_mode::pgbouncer_named, 6},
+    {"pgbouncer-1.18", &plan::pgbouncer_port, custom_planning_role, "extended",
+     db::pooler_mode::pgbouncer_safe, 5},
 };
 
 }  // namespace pam::bench
