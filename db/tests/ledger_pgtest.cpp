@@ -1,7 +1,7 @@
 // Random statements, some of which fail, on connections that die, over rows that strangers lock: whatever
 // the callers were told is what the tables hold.
 //
-// PAM_DB_LEDGER_STATEMENTS sets how many statements run in each way to the server (here 1,500).
+// PAM_DB_LEDGER_STATEMENTS sets how many statements run in each way to the server (here 1,000).
 #include <array>
 #include <cstdint>
 #include <cstdlib>
@@ -45,7 +45,7 @@ constexpr int statements_between_locks = 37;
 
 std::int64_t wanted_statements() {
   const char* text = std::getenv("PAM_DB_LEDGER_STATEMENTS");
-  return text == nullptr ? 1500 : std::strtoll(text, nullptr, 10);
+  return text == nullptr ? 1000 : std::strtoll(text, nullptr, 10);
 }
 
 params pair_of(std::int64_t a, std::int64_t b) {
@@ -320,7 +320,7 @@ TEST(ledger_citus_pg, the_tables_hold_what_the_callers_were_told_although_batche
   kept.scratch().run("DELETE FROM pg_extension WHERE extname = 'citus'");
 }
 
-INSTANTIATE_TEST_SUITE_P(ways, ledger_pg, ::testing::ValuesIn(ways),
+INSTANTIATE_TEST_SUITE_P(ways, ledger_pg, ::testing::Values(ways[0], ways[1], ways[3], ways[5]),
                          [](const auto& info) { return std::string{info.param.name}; });
 
 }  // namespace

@@ -147,7 +147,7 @@ TEST_P(locks_pg, nobody_waits_for_a_strangers_row_longer_than_one_lock_timeout) 
       many.add([&db, &held, i]() -> asio::awaitable<void> {
         params values;
         values.add(static_cast<std::int64_t>(i));
-        held[i].emplace(co_await db.execute(touch_session, std::move(values), within(6s)));
+        held[i].emplace(co_await db.execute(touch_session, std::move(values), within(3s)));
       });
     }
     std::vector<contender> contenders;
@@ -161,7 +161,7 @@ TEST_P(locks_pg, nobody_waits_for_a_strangers_row_longer_than_one_lock_timeout) 
   ASSERT_TRUE(stranger.run("ROLLBACK").has_value());
 
   EXPECT_EQ(others.failures, 0) << others.first_failure;
-  // Who wants a locked row tries again for its six seconds; the others met one timeout and one batch, and
+  // Who wants a locked row tries again for its three seconds; the others met one timeout and one batch, and
   // half a timeout more is what a busy machine may add.
   EXPECT_LT(others.longest, 2 * lock_timeout + lock_timeout / 2);
   for (const auto& one : held) {
