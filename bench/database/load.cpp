@@ -19,7 +19,7 @@
 #include "async/gate.hpp"
 #include "async/tuple_await.hpp"
 #include "bench/database/process_cost.hpp"
-#include "bench/support/allocations.hpp"
+#include "bench/protocol/allocations.hpp"
 #include "db/database.hpp"
 
 namespace pam::bench {

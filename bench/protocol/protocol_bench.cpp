@@ -5,7 +5,7 @@
 
 #include <simdjson.h>
 
-#include "bench/support/allocations.hpp"
+#include "bench/protocol/allocations.hpp"
 #include "protocol/claims.hpp"
 #include "protocol/objects.hpp"
 #include "protocol/problem.hpp"

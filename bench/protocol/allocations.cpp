@@ -1,5 +1,5 @@
 // Counts allocations by replacing the global operator new (C++20 [new.delete.single]) of this executable.
-#include "bench/support/allocations.hpp"
+#include "bench/protocol/allocations.hpp"
 
 #include <cstdlib>
 #include <new>
