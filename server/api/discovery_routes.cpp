@@ -5,13 +5,28 @@
 
 namespace pam::api {
 
-boost::asio::awaitable<void> get_settings(service& application, net::request_context& request) {
+void answer_settings(service& application, net::request_context& request) {
   answer_json(request, protocol::encode(application.how().features));
+}
+
+void answer_health(service&, net::request_context& request) {
+  answer_json(request, R"({"name":"PAM Auth","description":"account and session server","status":"ok"})");
+}
+
+void answer_jwks(service& application, net::request_context& request) {
+  answer_json(request, application.tokens().public_jwks());
+  request.out.no_store = false;
+  request.out.set("Cache-Control", "public, max-age=600");
+}
+
+// The same as coroutines, for HEAD.
+boost::asio::awaitable<void> get_settings(service& application, net::request_context& request) {
+  answer_settings(application, request);
   co_return;
 }
 
-boost::asio::awaitable<void> get_health(service&, net::request_context& request) {
-  answer_json(request, R"({"name":"PAM Auth","description":"account and session server","status":"ok"})");
+boost::asio::awaitable<void> get_health(service& application, net::request_context& request) {
+  answer_health(application, request);
   co_return;
 }
 
@@ -23,9 +38,7 @@ boost::asio::awaitable<void> get_openapi(service& application, net::request_cont
 }
 
 boost::asio::awaitable<void> get_jwks(service& application, net::request_context& request) {
-  answer_json(request, application.tokens().public_jwks());
-  request.out.no_store = false;
-  request.out.set("Cache-Control", "public, max-age=600");
+  answer_jwks(application, request);
   co_return;
 }
 

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "server/api/service.hpp"
+
 namespace pam::api {
 namespace {
 
@@ -110,6 +112,26 @@ std::string_view below(std::string_view prefix, std::string_view path) {
 }
 
 }  // namespace
+
+bool answer_at_once(service& application, net::request_context& request) {
+  struct known_answer {
+    std::string_view path;
+    void (*answer)(service&, net::request_context&);
+    bool is_at_root_too;
+  };
+  static constexpr std::array known{known_answer{"/health", answer_health, true},
+                                    known_answer{"/settings", answer_settings, false},
+                                    known_answer{"/.well-known/jwks.json", answer_jwks, true}};
+  if (request.verb != method::get) return false;
+  const std::string_view path = below(application.how().prefix, request.path);
+  for (const known_answer& each : known) {
+    if (path != each.path && !(each.is_at_root_too && request.path == each.path)) continue;
+    request.route = each.path;
+    each.answer(application, request);
+    return true;
+  }
+  return false;
+}
 
 net::route_match match_route(std::string_view prefix, const net::request_context& request) {
   const std::string_view path = below(prefix, request.path);

@@ -47,6 +47,13 @@ boost::asio::awaitable<void> delete_session(service&, net::request_context&);
 boost::asio::awaitable<void> post_logout_all(service&, net::request_context&);  // admin_routes.cpp
 boost::asio::awaitable<void> post_introspect(service&, net::request_context&);  // oauth_routes.cpp
 boost::asio::awaitable<void> post_revoke(service&, net::request_context&);
+
+/// Answers the routes that know their answer already; false, and nothing changed, for all others.
+bool answer_at_once(service&, net::request_context&);
+
+void answer_settings(service&, net::request_context&);  // discovery_routes.cpp
+void answer_health(service&, net::request_context&);
+void answer_jwks(service&, net::request_context&);
 boost::asio::awaitable<void> get_settings(service&, net::request_context&);  // discovery_routes.cpp
 boost::asio::awaitable<void> get_openapi(service&, net::request_context&);
 boost::asio::awaitable<void> get_health(service&, net::request_context&);

@@ -52,6 +52,12 @@ service::service(settings how, auth::accounts& accounts, auth::sessions& session
       tokens_(tokens),
       watcher_(watcher) {}
 
+bool service::serve_at_once(net::request_context& request) {
+  if (!api::answer_at_once(*this, request)) return false;
+  add_common_headers(request);
+  return true;
+}
+
 boost::asio::awaitable<void> service::serve(net::request_context& request) {
   request.deadline = async::deadline{request.deadline, &request.costs};
   if (request.verb == net::method::options && request.has_header("origin")) {

@@ -87,6 +87,7 @@ class service final : public net::service {
   service(settings how, auth::accounts& accounts, auth::sessions& sessions, const auth::access_tokens& tokens,
           observer& watcher);
 
+  bool serve_at_once(net::request_context& request) override;
   boost::asio::awaitable<void> serve(net::request_context& request) override;
   void refuse(net::request_context& request, unsigned status, std::string_view code,
               std::string_view detail) noexcept override;

@@ -13,6 +13,10 @@ class service {
  public:
   virtual ~service() = default;
 
+  /// Answers into `request.out` what needs neither a wait nor a coroutine; false, and nothing changed, for
+  /// everything else: `serve` is called then. An exception becomes a bare 500.
+  virtual bool serve_at_once(request_context& /*request*/) { return false; }
+
   /// Answers one request into `request.out`. Runs as one coroutine on the shard; an exception that
   /// escapes becomes a bare 500 and a log line.
   virtual boost::asio::awaitable<void> serve(request_context& request) = 0;

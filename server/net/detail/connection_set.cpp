@@ -48,6 +48,7 @@ connection_set::connection_set(boost::asio::io_context& context, listener_config
       wheel_(tick_length, clock::now()),
       writer_(bounds.keep_alive),
       now_(clock::now()) {
+  read_wall_clock();
   pool_.reserve(kept_exchanges);  // giving one back never throws
 }
 
@@ -104,8 +105,14 @@ void connection_set::tick() {
   });
 }
 
+void connection_set::read_wall_clock() {
+  wall_at_ = now_;
+  wall_ = std::chrono::system_clock::now();
+}
+
 void connection_set::on_tick() {
   now_ = clock::now();
+  read_wall_clock();
   wheel_.advance(now_, [this](timer_wheel::node& due) { on_expired(static_cast<connection&>(due)); });
   if (acceptor_.is_paused_by(acceptor::reason::descriptors)) {
     resume_accepting(acceptor::reason::descriptors);
@@ -227,7 +234,7 @@ void connection_set::begin_request(connection& from) {
   request.is_tls = from.stream.is_tls();
   request.started = now_;
   request.deadline = now_ + bounds_.request;
-  request.request_id = ids_.next(std::chrono::system_clock::now());
+  request.request_id = ids_.next(wall_now());
   expire_after(from, bounds_.header);
 }
 
@@ -270,8 +277,25 @@ void connection_set::dispatch(connection& from) {
   count(stats.in_flight);
   // The time a slow client took to send is not the handler's.
   from.current->deadline = now_ + bounds_.request;
+  if (answer_at_once(from)) return;
   boost::asio::co_spawn(context_, answer(shared_from_this(), &from, std::move(from.current)),
                         boost::asio::detached);
+}
+
+// A coroutine costs as much as all the rest of a small answer.
+bool connection_set::answer_at_once(connection& from) {
+  bool has_failed = false;
+  try {
+    if (!application_.serve_at_once(*from.current)) return false;
+  } catch (...) {
+    has_failed = true;  // as in answer()
+  }
+  try {
+    on_answer(from, std::move(from.current), has_failed);
+  } catch (...) {
+    lose(from);
+  }
+  return true;
 }
 
 void connection_set::on_event_while_running(connection& from, std::uint32_t events) {

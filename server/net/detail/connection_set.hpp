@@ -89,6 +89,7 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   void begin_request(connection& from);
   void begin_body(connection& from);
   void dispatch(connection& from);
+  bool answer_at_once(connection& from);
   void keep_rest(connection& from);
   void hold_incomplete(connection& from);
   /// Makes `bytes` the share of `of` in `limits::incomplete_bytes`; false, and no share, when that is too
@@ -140,7 +141,12 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   std::size_t open_ = 0;
   std::size_t held_ = 0;  ///< sum of connection::held
   std::uint32_t listener_events_ = 0;
-  clock::time_point now_;  ///< read once a wake-up
+  [[nodiscard]] std::chrono::system_clock::time_point wall_now() const { return wall_ + (now_ - wall_at_); }
+  void read_wall_clock();
+
+  clock::time_point now_;      ///< read once a wake-up
+  clock::time_point wall_at_;  ///< when the wall clock was read last: once a tick
+  std::chrono::system_clock::time_point wall_;
   bool is_started_ = false;
   bool is_draining_ = false;
   bool is_shut_down_ = false;

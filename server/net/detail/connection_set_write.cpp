@@ -1,5 +1,5 @@
 // Answers: the coroutine of a request, the one write, and what follows it.
-#include <openssl/crypto.h>
+#include <strings.h>
 
 #include <utility>
 
@@ -35,6 +35,7 @@ boost::asio::awaitable<void> connection_set::answer(std::shared_ptr<connection_s
     // The one catch at the session edge: no detail may reach the client; `finished` sees the status.
     has_failed = true;
   }
+  self->now_ = clock::now();
   try {
     self->on_answer(*from, std::move(request), has_failed);
   } catch (...) {
@@ -45,7 +46,6 @@ boost::asio::awaitable<void> connection_set::answer(std::shared_ptr<connection_s
 
 void connection_set::on_answer(connection& to, std::unique_ptr<exchange> request, bool has_failed) {
   uncount(stats.in_flight);
-  now_ = clock::now();
   if (is_shut_down_) return destroy(to);
   if (has_failed) {
     count(stats.handler_exceptions);
@@ -74,7 +74,7 @@ void connection_set::send_answer(connection& to) {
   to.lingers_after = to.lingers_after || (!keeps_alive && request.keep_alive) || to.pipelined != nullptr;
 
   scratch_.clear();
-  writer_.write(request, keeps_alive, std::chrono::system_clock::now(), scratch_);
+  writer_.write(request, keeps_alive, wall_now(), scratch_);
   to.phase = phase::writing;
   std::size_t sent = 0;
   while (sent < scratch_.size()) {
@@ -90,7 +90,7 @@ void connection_set::send_answer(connection& to) {
     return set_events(to, EPOLLOUT);
   }
   count(stats.bytes_out, sent);
-  OPENSSL_cleanse(scratch_.data(), scratch_.size());  // tokens pass through here
+  ::explicit_bzero(scratch_.data(), scratch_.size());  // tokens pass through here
   if (scratch_.capacity() > kept_scratch) scratch_ = {};
   on_sent(to);
 }
@@ -120,7 +120,7 @@ void connection_set::on_writable(connection& to) {
     }
     return;
   }
-  OPENSSL_cleanse(left.bytes.data(), left.bytes.size());
+  ::explicit_bzero(left.bytes.data(), left.bytes.size());
   to.outgoing = nullptr;
   on_sent(to);
 }
@@ -161,7 +161,7 @@ void connection_set::read_on(connection& from) {
   if (from.pipelined) {
     from.current = take_exchange();
     from.current->reader.append(*from.pipelined);
-    OPENSSL_cleanse(from.pipelined->data(), from.pipelined->size());
+    ::explicit_bzero(from.pipelined->data(), from.pipelined->size());
     from.pipelined = nullptr;
     if (!advance(from)) return;
   }

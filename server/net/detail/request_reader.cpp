@@ -1,6 +1,6 @@
 #include "server/net/detail/request_reader.hpp"
 
-#include <openssl/crypto.h>
+#include <strings.h>
 
 #include <algorithm>
 #include <cstring>
@@ -73,7 +73,7 @@ request_reader::stage request_reader::decode_chunks() {
     return stage::complete;
   }
   // Everything was taken: the framing is given back, so that the buffer never exceeds head and body.
-  OPENSSL_cleanse(buffer_.get() + body_end_, size_ - body_end_);
+  ::explicit_bzero(buffer_.get() + body_end_, size_ - body_end_);
   size_ = raw_begin_ = body_end_;
   return stage::chunked_body;
 }
@@ -97,14 +97,14 @@ void request_reader::reserve(std::size_t capacity) {
     rebase(into_.target);
     rebase(into_.path);
     rebase(into_.query);
-    OPENSSL_cleanse(buffer_.get(), size_);
+    ::explicit_bzero(buffer_.get(), size_);
   }
   buffer_ = std::move(grown);
   capacity_ = capacity;
 }
 
 void request_reader::wipe() {
-  if (buffer_) OPENSSL_cleanse(buffer_.get(), size_);
+  if (buffer_) ::explicit_bzero(buffer_.get(), size_);
 }
 
 void request_reader::reset() {
@@ -132,7 +132,7 @@ void exchange::reset() {
   path_parameters = {};
   costs = {};
   std::string answer = std::move(out.body);
-  OPENSSL_cleanse(answer.data(), answer.size());
+  ::explicit_bzero(answer.data(), answer.size());
   answer.clear();
   if (answer.capacity() > kept_body) answer = {};
   auto headers = std::move(out.headers);

@@ -100,8 +100,8 @@ void response_writer::write_head(const request_context& request, bool keeps_aliv
   to += keeps_alive ? std::string_view(keep_alive_line_) : "\r\nConnection: close";
   to += "\r\nX-Request-Id: ";
   to += request.id();
-  to += "\r\nX-Content-Type-Options: nosniff";
-  if (request.is_tls) to += "\r\nStrict-Transport-Security: max-age=31536000";
+  to += request.is_tls ? "\r\nX-Content-Type-Options: nosniff\r\nStrict-Transport-Security: max-age=31536000"
+                       : "\r\nX-Content-Type-Options: nosniff";
   if (out.no_store) to += "\r\nCache-Control: no-store";
   for (const auto& [name, value] : out.headers) {
     to += "\r\n";

@@ -294,6 +294,36 @@ TEST(http_server, an_exception_of_a_handler_is_a_bare_500_and_the_end) {
   EXPECT_EQ(server.stats().handler_exceptions, 1u);
 }
 
+TEST(http_server, an_answer_at_once_is_one_like_any_other) {
+  running_server server;
+  client peer(server.port());
+  peer.get("/at-once/first");
+  std::string requests;
+  for (int i = 0; i < 200; ++i)
+    requests += "GET /at-once/" + std::to_string(i) + " HTTP/1.1\r\nHost: a\r\n\r\n";
+
+  peer.send(requests + "GET /last HTTP/1.1\r\nHost: a\r\n\r\n");
+
+  for (int i = 0; i < 200; ++i) ASSERT_EQ(peer.read_answer().body, "at once /at-once/" + std::to_string(i));
+  EXPECT_EQ(peer.read_answer().body, "hello /last");
+  EXPECT_EQ(server.reports().size(), 202u);
+  EXPECT_EQ(server.stats().in_flight, 0u);
+  constexpr std::uintptr_t few_frames = 16 * 1024;
+  EXPECT_LT(server.service().highest_stack - server.service().lowest_stack, few_frames);
+}
+
+TEST(http_server, an_exception_of_an_answer_at_once_is_a_bare_500_and_the_end) {
+  running_server server;
+  client peer(server.port());
+
+  const answer got = peer.get("/at-once-throw");
+
+  EXPECT_EQ(got.status, 500u);
+  EXPECT_EQ(got.body, "");
+  EXPECT_TRUE(peer.is_closed_by_server());
+  EXPECT_EQ(server.stats().handler_exceptions, 1u);
+}
+
 TEST(http_server, a_malformed_request_is_refused_by_the_service_and_reported) {
   running_server server;
   client peer(server.port());

@@ -33,6 +33,16 @@ void change_sigpipe(int how) {
 
 }  // namespace
 
+bool test_service::serve_at_once(request_context& request) {
+  if (request.path == "/at-once-throw") throw std::runtime_error("secret detail");
+  if (!request.path.starts_with("/at-once/")) return false;
+  const auto stack = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  highest_stack = std::max(highest_stack, stack);
+  lowest_stack = std::min(lowest_stack, stack);
+  request.out.body = "at once " + std::string(request.path);
+  return true;
+}
+
 boost::asio::awaitable<void> test_service::serve(request_context& request) {
   // A coroutine's own variables stand on the heap.
   const auto stack = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));

@@ -24,7 +24,7 @@
 namespace pam::net::test {
 
 /// Answers by path: /hello, /echo (the body), /wait (until released), /big (1 MiB), /throw, /close,
-/// /no-content, /missing/... (404 with the path).
+/// /no-content, /missing/... (404 with the path). Without a coroutine: /at-once/..., /at-once-throw.
 class test_service : public service {
  public:
   struct report {
@@ -36,6 +36,7 @@ class test_service : public service {
   explicit test_service(boost::asio::io_context& context)
       : released_(context, boost::asio::steady_timer::time_point::max()) {}
 
+  bool serve_at_once(request_context& request) override;
   boost::asio::awaitable<void> serve(request_context& request) override;
   void refuse(request_context& request, unsigned status, std::string_view code,
               std::string_view detail) noexcept override;
