@@ -27,11 +27,12 @@ CREATE FUNCTION public.partition_name(parent text, span text, moment timestamptz
   LANGUAGE sql STABLE STRICT PARALLEL SAFE
   RETURN parent || '_' || to_char(moment AT TIME ZONE 'UTC', CASE span WHEN 'month' THEN 'YYYYMM' ELSE 'YYYYMMDD' END);
 
--- Makes the partition that holds the moment; false when it exists. For the owner and maintenance.
+-- Makes the partition that holds the moment; false when it exists. For the owner and maintenance; the
+-- partition is the owner's whoever calls.
 -- ATTACH locks the parent against DDL only, where CREATE TABLE ... PARTITION OF would lock out every reader.
 -- Concurrent callers are lined up by an advisory lock, under the caller's lock_timeout.
 CREATE FUNCTION public.make_partition(parent_name text, moment timestamptz) RETURNS boolean
-  LANGUAGE plpgsql VOLATILE STRICT
+  LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE

@@ -127,10 +127,12 @@ int main(int argc, char** argv) {
   add_serve_command(app, context);
   add_dev_command(app, context);
   add_migrate_command(app, context);
+  pam::cli::add_account_command(app, context);
   pam::cli::add_check_command(app, context);
   pam::cli::add_client_command(app, context);
   pam::cli::add_config_command(app, context);
   pam::cli::add_keys_command(app, context);
+  pam::cli::add_maintain_command(app, context);
   pam::cli::add_token_command(app, context);
   pam::cli::add_version_command(app, context);
   try {

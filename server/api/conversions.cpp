@@ -130,6 +130,7 @@ auth::client_place place_of(const net::request_context& request) {
   auth::client_place place;
   if (!request.peer.is_unspecified()) place.ip = address_text(request.peer);
   place.user_agent = printable_ascii(request.header("user-agent"));
+  place.request_id = request.id();
   return place;
 }
 

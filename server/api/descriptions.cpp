@@ -54,6 +54,20 @@ constexpr std::array end_session_errors{error_description{404, &codes::not_found
 
 constexpr std::array logout_all_answer{
     answer_description{200, "logout_all", "Every token issued before this moment has ended"}};
+constexpr query_parameter page_limit{"limit", R"({"type":"integer","minimum":1,"maximum":1000,"default":50})",
+                                     "Rows of a page"};
+constexpr query_parameter page_cursor{"cursor", R"({"type":"string"})", "The next_cursor of the page before"};
+constexpr std::array audit_parameters{
+    query_parameter{"account_id", R"({"type":"string","format":"uuid"})", "Only this account's"},
+    query_parameter{"kind", R"({"type":"string","pattern":"^[a-z0-9_]{1,40}$"})", "Only this kind"},
+    query_parameter{"success", R"({"type":"boolean"})", "Only successes, or only failures"},
+    query_parameter{"after", R"({"type":"integer","minimum":0})", "Unix seconds; not older than"},
+    query_parameter{"before", R"({"type":"integer","minimum":0})", "Unix seconds; older than"},
+    page_cursor,
+    page_limit};
+constexpr std::array audit_answer{answer_description{200, "audit", "A page of events"}};
+constexpr std::array report_parameters{page_cursor, page_limit};
+constexpr std::array report_answer{answer_description{200, "report", "A page of rows"}};
 constexpr std::array introspect_answer{
     answer_description{200, "introspection", "What the token is; `active` alone where it is none"}};
 constexpr std::array revoke_answer{
@@ -132,6 +146,21 @@ constexpr std::array rows{
                       .summary = "End every session of everybody",
                       .who = access::machine,
                       .answers = logout_all_answer},
+    route_description{.verb = method::get,
+                      .pattern = "/admin/audit",
+                      .operation = "listAuditEvents",
+                      .summary = "The audit log, newest first",
+                      .who = access::machine,
+                      .parameters = audit_parameters,
+                      .answers = audit_answer},
+    route_description{.verb = method::get,
+                      .pattern = "/admin/reports/{name}",
+                      .operation = "readReport",
+                      .summary = "A page of a report",
+                      .who = access::machine,
+                      .parameters = report_parameters,
+                      .answers = report_answer,
+                      .errors = end_session_errors},
     route_description{.verb = method::post,
                       .pattern = "/oauth2/introspect",
                       .operation = "introspect",
@@ -266,6 +295,21 @@ constexpr std::array all_schemas{
     named_schema{"logout_all",
                  R"({"type":"object","required":["tokens_valid_after"],)"
                  R"("properties":{"tokens_valid_after":{"$ref":"#/components/schemas/time"}}})"},
+    named_schema{"pagination",
+                 R"({"type":"object","required":["has_more"],"properties":{"has_more":{"type":"boolean"},)"
+                 R"("next_cursor":{"type":"string"}},"additionalProperties":false})"},
+    named_schema{
+        "audit",
+        R"({"type":"object","required":["events","pagination"],"properties":{"events":{"type":"array","items":{"type":"object",)"
+        R"("required":["id","account_id","occurred_at","kind","success","detail"],"properties":{)"
+        R"("id":{"$ref":"#/components/schemas/uuid"},"account_id":{"$ref":"#/components/schemas/uuid"},)"
+        R"("occurred_at":{"$ref":"#/components/schemas/time"},"kind":{"type":"string"},"success":{"type":"boolean"},)"
+        R"("session_id":{"$ref":"#/components/schemas/uuid"},"ip":{"type":"string"},"country":{"type":"string"},)"
+        R"("request_id":{"type":"string"},"actor":{"type":"string"},"detail":{"type":"object"}},"additionalProperties":false}},)"
+        R"("pagination":{"$ref":"#/components/schemas/pagination"}},"additionalProperties":false})"},
+    named_schema{"report",
+                 R"({"type":"object","required":["rows","pagination"],"properties":{"rows":{"type":"array",)"
+                 R"("items":{"type":"object"}},"pagination":{"$ref":"#/components/schemas/pagination"}}})"},
     named_schema{
         "token_form",
         R"({"type":"object","required":["token"],"properties":{"token":{"type":"string","minLength":1},)"

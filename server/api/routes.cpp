@@ -20,6 +20,8 @@ enum index : std::size_t {
   end_sessions,
   end_session,
   end_everybody,
+  audit,
+  report,
   settings,
   openapi,
   health,
@@ -30,9 +32,9 @@ enum index : std::size_t {
 };
 
 constexpr std::array<handler, handler_count> handlers{
-    post_signup,  post_token,      post_logout,    get_user,        put_user,
-    get_sessions, delete_sessions, delete_session, post_logout_all, get_settings,
-    get_openapi,  get_health,      get_jwks,       post_introspect, post_revoke};
+    post_signup,     post_token,     post_logout,     get_user,        put_user,   get_sessions,
+    delete_sessions, delete_session, post_logout_all, get_audit,       get_report, get_settings,
+    get_openapi,     get_health,     get_jwks,        post_introspect, post_revoke};
 
 constexpr std::array routes{
     net::route{method::post, "/signup", cost_class::hash, signup},
@@ -44,6 +46,8 @@ constexpr std::array routes{
     net::route{method::del, "/sessions", cost_class::write, end_sessions},
     net::route{method::del, "/sessions/{id}", cost_class::write, end_session},
     net::route{method::post, "/admin/logout_all", cost_class::write, end_everybody},
+    net::route{method::get, "/admin/audit", cost_class::read, audit},
+    net::route{method::get, "/admin/reports/{name}", cost_class::read, report},
     net::route{method::get, "/settings", cost_class::free, settings},
     net::route{method::get, "/openapi.json", cost_class::free, openapi},
     net::route{method::get, "/health", cost_class::free, health},

@@ -45,6 +45,8 @@ boost::asio::awaitable<void> get_sessions(service&, net::request_context&);
 boost::asio::awaitable<void> delete_sessions(service&, net::request_context&);
 boost::asio::awaitable<void> delete_session(service&, net::request_context&);
 boost::asio::awaitable<void> post_logout_all(service&, net::request_context&);  // admin_routes.cpp
+boost::asio::awaitable<void> get_audit(service&, net::request_context&);        // audit_routes.cpp
+boost::asio::awaitable<void> get_report(service&, net::request_context&);
 boost::asio::awaitable<void> post_introspect(service&, net::request_context&);  // oauth_routes.cpp
 boost::asio::awaitable<void> post_revoke(service&, net::request_context&);
 

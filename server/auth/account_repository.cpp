@@ -3,6 +3,7 @@
 #include <array>
 
 #include "server/auth/detail/sql_text.hpp"
+#include "server/auth/detail/with_partitions.hpp"
 #include "server/auth/row_readers.hpp"
 #include "server/crypto/random.hpp"
 
@@ -32,12 +33,15 @@ constexpr db::statement create_statement{
     "session AS (INSERT INTO sessions (id, account_id, refresh_token, expires_at, absolute_expires_at, "
     "created_at, "
     "refreshed_at, amr, ip, user_agent) "
-    "SELECT $11, $1, $12, $13, $14, $9, $9, $15, $16, $17 FROM owner ON CONFLICT DO NOTHING) "
+    "SELECT $11, $1, $12, $13, $14, $9, $9, $15, $16, $17 FROM owner ON CONFLICT DO NOTHING), "
+    "event AS (INSERT INTO auth_events (account_id, occurred_at, id, kind, success, session_id, ip, "
+    "request_id) "
+    "SELECT $1, $9, $18, 'sign_up', true, $11, $16, $19 FROM owner ON CONFLICT DO NOTHING) "
     "SELECT count(*) FROM owner",
     db::types(pg_type::uuid, pg_type::text, pg_type::text, pg_type::jsonb, pg_type::jsonb, pg_type::text,
               pg_type::text, pg_type::jsonb, pg_type::timestamptz, pg_type::uuid, pg_type::uuid,
               pg_type::bytea, pg_type::timestamptz, pg_type::timestamptz, pg_type::jsonb, pg_type::inet,
-              pg_type::text),
+              pg_type::text, pg_type::uuid, pg_type::text),
     {.rank = db::lock_rank::claim, .conflict_key = 1}};
 
 constexpr db::statement find_claim_statement{
@@ -62,6 +66,9 @@ constexpr auto record_sign_in_sql = detail::sql(
     "SET refreshed_at = excluded.refreshed_at RETURNING *), "
     "touched AS (UPDATE identities SET last_sign_in_at = greatest(identities.last_sign_in_at, $4) "
     "FROM account WHERE account_id = $1 AND provider = 'email' RETURNING identities.*), "
+    "event AS (INSERT INTO auth_events (account_id, occurred_at, id, kind, success, session_id, ip, "
+    "request_id) "
+    "SELECT $1, $4, $12, 'sign_in', true, $5, $10, $13 FROM account ON CONFLICT DO NOTHING), "
     "shown AS (SELECT * FROM touched UNION ALL "
     "SELECT * FROM identities WHERE account_id = $1 AND provider <> 'email') SELECT ",
     account_list, ", ", identity_list, ", ", session_list,
@@ -70,7 +77,7 @@ constexpr db::statement record_sign_in_statement{
     record_sign_in_sql.c_str(),
     db::types(pg_type::uuid, pg_type::text, pg_type::text, pg_type::timestamptz, pg_type::uuid,
               pg_type::bytea, pg_type::timestamptz, pg_type::timestamptz, pg_type::jsonb, pg_type::inet,
-              pg_type::text),
+              pg_type::text, pg_type::uuid, pg_type::text),
     {.rank = db::lock_rank::account, .conflict_key = 0}};
 
 // An unknown account costs the same commit: without a row to update, an empty logical message makes the
@@ -103,25 +110,33 @@ constexpr auto update_sql = detail::sql(
     "AND s.expires_at > $7 AND (tokens_valid_after IS NULL OR tokens_valid_after <= s.created_at)) "
     "AND ($5::text IS NULL OR hashed_password IS NULL AND $6::text IS NULL OR hashed_password IN ($5, $6)) "
     "AND ($3 IS NULL AND cardinality($4) = 0 "
-    "OR octet_length(((metadata || coalesce($3, '{}')) - $4)::text) <= 4096) RETURNING *) SELECT ",
+    "OR octet_length(((metadata || coalesce($3, '{}')) - $4)::text) <= 4096) RETURNING *), "
+    "event AS (INSERT INTO auth_events (account_id, occurred_at, id, kind, success, session_id) "
+    "SELECT id, $7, $8, CASE WHEN $5::text IS NULL THEN 'account_changed' ELSE 'password_changed' END, true, "
+    "$2 "
+    "FROM a ON CONFLICT DO NOTHING) SELECT ",
     account_list, ", ", identity_list, " FROM a LEFT JOIN identities i ON i.account_id = $1");
 static_assert(max_stored_metadata_bytes == 4096, "update_sql names the limit");
 constexpr db::statement update_statement{
     update_sql.c_str(),
     db::types(pg_type::uuid, pg_type::uuid, pg_type::jsonb, pg_type::text_array, pg_type::text, pg_type::text,
-              pg_type::timestamptz),
+              pg_type::timestamptz, pg_type::uuid),
     {.rank = db::lock_rank::account, .conflict_key = 0}};
 
 constexpr std::array<const db::statement*, 8> all_statements{
     &create_statement,         &find_claim_statement, &find_for_sign_in_statement, &record_sign_in_statement,
     &record_failure_statement, &find_statement,       &find_password_statement,    &update_statement};
 
-void add_place(db::params& values, const client_place& place) {
-  if (place.ip.empty()) {
+void add_or_null(db::params& values, const std::string& text) {
+  if (text.empty()) {
     values.add_null();
   } else {
-    values.add_text(place.ip);
+    values.add_text(text);
   }
+}
+
+void add_place(db::params& values, const client_place& place) {
+  add_or_null(values, place.ip);
   values.add_text(place.user_agent);
 }
 
@@ -143,15 +158,21 @@ std::string array_literal(const std::vector<std::string>& elements) {
 }  // namespace
 
 boost::asio::awaitable<result<bool>> account_repository::create(new_account what, async::deadline deadline) {
-  db::params values;
-  values.add(what.id).add_text(what.email).add_text(what.hashed_password).add_text(what.metadata);
-  values.add_text(what.app_metadata).add_text(what.role).add_text(what.aud).add_text(what.identity_data);
-  values.add(what.now).add(what.identity_id).add(what.session.id);
-  values.add(std::span<const std::byte>{what.session.refresh_token});
-  values.add(what.session.expires_at).add(what.session.absolute_expires_at).add_text(what.session.amr);
-  add_place(values, what.session.place);
+  const uuid event = crypto::uuid_v7(what.now);
+  const auto make = [&] {
+    db::params values;
+    values.add(what.id).add_text(what.email).add_text(what.hashed_password).add_text(what.metadata);
+    values.add_text(what.app_metadata).add_text(what.role).add_text(what.aud).add_text(what.identity_data);
+    values.add(what.now).add(what.identity_id).add(what.session.id);
+    values.add(std::span<const std::byte>{what.session.refresh_token});
+    values.add(what.session.expires_at).add(what.session.absolute_expires_at).add_text(what.session.amr);
+    add_place(values, what.session.place);
+    values.add(event);
+    add_or_null(values, what.session.place.request_id);
+    return values;
+  };
   const db::call_options options{.deadline = deadline, .account = what.id};
-  auto rows = co_await database_.execute(create_statement, std::move(values), options);
+  auto rows = co_await detail::execute_with_partitions(database_, create_statement, make, options);
   if (rows.has_error()) co_return from_database(rows.error());
   const bool is_owner = rows->int8(0, 0) > 0;
   co_return is_owner;
@@ -186,15 +207,21 @@ boost::asio::awaitable<result<std::optional<sign_in_row>>> account_repository::f
 boost::asio::awaitable<result<std::optional<account_session>>> account_repository::record_sign_in(
     uuid account, std::string expected_hash, std::optional<std::string> new_hash, new_session what,
     timestamp now, async::deadline deadline) {
-  db::params values;
-  values.add(account).add_text(expected_hash).add_text(new_hash).add(now).add(what.id);
-  values.add(std::span<const std::byte>{what.refresh_token})
-      .add(what.expires_at)
-      .add(what.absolute_expires_at);
-  values.add_text(what.amr);
-  add_place(values, what.place);
+  const uuid event = crypto::uuid_v7(now);
+  const auto make = [&] {
+    db::params values;
+    values.add(account).add_text(expected_hash).add_text(new_hash).add(now).add(what.id);
+    values.add(std::span<const std::byte>{what.refresh_token})
+        .add(what.expires_at)
+        .add(what.absolute_expires_at);
+    values.add_text(what.amr);
+    add_place(values, what.place);
+    values.add(event);
+    add_or_null(values, what.place.request_id);
+    return values;
+  };
   const db::call_options options{.deadline = deadline, .account = account};
-  auto rows = co_await database_.execute(record_sign_in_statement, std::move(values), options);
+  auto rows = co_await detail::execute_with_partitions(database_, record_sign_in_statement, make, options);
   if (rows.has_error()) co_return from_database(rows.error());
   std::optional<account_session> found;
   if (!rows->empty()) {
@@ -244,12 +271,8 @@ db::params account_repository::update_params(const session_key& who, const accou
   db::params values;
   values.add(who.account).add(who.session).add_text(what.metadata_set);
   values.add_text(array_literal(what.metadata_removed)).add_text(what.hashed_password);
-  if (expected_hash.empty()) {
-    values.add_null();
-  } else {
-    values.add_text(expected_hash);
-  }
-  values.add(now);
+  add_or_null(values, expected_hash);
+  values.add(now).add(crypto::uuid_v7(now));
   return values;
 }
 

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include <boost/uuid/name_generator_sha1.hpp>
+
 #include "server/auth/email_address.hpp"
 #include "server/crypto/random.hpp"
 
@@ -150,6 +152,7 @@ boost::asio::awaitable<result<accounts::proven_account>> accounts::prove_passwor
                                                                                   std::string email,
                                                                                   std::optional<device> from,
                                                                                   async::deadline deadline) {
+  const uuid stranger = subject_id(email);
   auto found = co_await repository_.find_for_sign_in(email, deadline);
   if (found.has_error()) co_return found.error();
 
@@ -181,7 +184,7 @@ boost::asio::awaitable<result<accounts::proven_account>> accounts::prove_passwor
     // An attempt that was not judged is not counted: it would only lengthen the owner's wait. The statement
     // runs all the same, for an account that does not exist.
     const uuid counted = is_judged ? proven.row.id : crypto::uuid_v4();
-    co_await record_failure(counted, deadline);
+    co_await record_failure(counted, found->has_value() ? proven.row.id : stranger, what.place, deadline);
     co_return failed(errc::invalid_credentials);
   }
   if (proven.is_known_device) count(statistics_.known_devices);
@@ -191,9 +194,36 @@ boost::asio::awaitable<result<accounts::proven_account>> accounts::prove_passwor
 
 // The answer is the same whether or not the count could be written: anything else would tell a stranger,
 // who can make the row busy, that the account exists.
-boost::asio::awaitable<void> accounts::record_failure(uuid account, async::deadline deadline) {
-  auto counted = co_await repository_.record_failure(account, clock_now(), deadline);
+boost::asio::awaitable<void> accounts::record_failure(uuid account, uuid subject, client_place place,
+                                                      async::deadline deadline) {
+  const timestamp now = clock_now();
+  count(statistics_.failures);
+  auto counted = co_await repository_.record_failure(account, now, deadline);
   if (counted.has_error()) count(statistics_.uncounted_failures);
+  audit_event event;
+  event.account = subject;
+  event.occurred_at = now;
+  event.kind = "sign_in_failed";
+  event.success = false;
+  event.place = std::move(place);
+  const bool is_stranger = subject.data[6] >> 4U == 8U;  // see subject_id
+  if (is_stranger) event.detail = R"({"subject":"unknown"})";
+  auto logged = co_await audit_.record_failure(std::move(event), deadline);
+  if (logged.has_error() || !*logged) count(statistics_.unlogged_failures);
+}
+
+uuid accounts::subject_id(std::string_view given) const {
+  // The refresh key's HMAC over two hashes of what was given; without the key nobody can try addresses.
+  const boost::uuids::name_generator_sha1 hash{boost::uuids::ns::oid()};
+  crypto::refresh_token carrier;
+  carrier.account = hash(given.data(), given.size());
+  carrier.session = boost::uuids::name_generator_sha1{carrier.account}(given.data(), given.size());
+  const crypto::refresh_token keyed = keys_.derive(carrier, 0);
+  uuid id{};
+  for (std::size_t i = 0; i < id.size(); ++i) id.data[i] = static_cast<std::uint8_t>(keyed.secret[i]);
+  id.data[6] = static_cast<std::uint8_t>((id.data[6] & 0x0fU) | 0x80U);
+  id.data[8] = static_cast<std::uint8_t>((id.data[8] & 0x3fU) | 0x80U);
+  return id;
 }
 
 boost::asio::awaitable<result<std::optional<sign_in_outcome>>> accounts::record_sign_in(
@@ -245,7 +275,8 @@ boost::asio::awaitable<result<std::string>> accounts::hash_replacement(session_k
     auto proof = co_await hashes_.verify(normalize_password(what.current_password->view()), stored, deadline);
     if (proof.has_error()) co_return from_crypto(proof.error());
     if (!proof->matches) {
-      co_await record_failure(who.account, deadline);  // guessing with a stolen access token counts as well
+      // Guessing with a stolen access token counts as well.
+      co_await record_failure(who.account, who.account, client_place{}, deadline);
       co_return failed(errc::current_password_invalid);
     }
   }

@@ -12,10 +12,12 @@
 
 #include "async/deadline.hpp"
 #include "server/auth/account_repository.hpp"
+#include "server/auth/audit_repository.hpp"
 #include "server/auth/error.hpp"
 #include "server/auth/known_devices.hpp"
 #include "server/auth/password_policy.hpp"
 #include "server/auth/rate_limiter.hpp"
+#include "server/auth/report_repository.hpp"
 #include "server/auth/scheme_census.hpp"
 #include "server/auth/sessions.hpp"
 #include "server/auth/types.hpp"
@@ -85,6 +87,8 @@ struct account_statistics {
       0};  ///< attempts whose password was not looked at: too soon, or too many
   std::atomic<std::uint64_t> known_devices{0};       ///< sign-ins from a device that was known
   std::atomic<std::uint64_t> uncounted_failures{0};  ///< failed sign-ins whose count could not be written
+  std::atomic<std::uint64_t> failures{0};            ///< failed sign-ins, known and unknown subjects
+  std::atomic<std::uint64_t> unlogged_failures{0};   ///< of them, left out of the audit log: sampled, or lost
 };
 
 /// Accounts: sign-up, sign-in by password, read, change. One object a shard.
@@ -96,6 +100,8 @@ class accounts {
            account_policy policy, session_policy lifetimes)
       : repository_(database),
         sessions_(database),
+        audit_(database),
+        reports_(database),
         hashes_(hashes),
         keys_(keys),
         policy_(std::move(policy)),
@@ -122,6 +128,9 @@ class accounts {
                                                  async::deadline deadline);
 
   [[nodiscard]] const account_statistics& stats() const { return statistics_; }
+  /// The audit log and the reports, for administrators.
+  [[nodiscard]] audit_repository& audit() { return audit_; }
+  [[nodiscard]] report_repository& reports() { return reports_; }
 
  private:
   /// An account whose password the caller knows.
@@ -144,7 +153,10 @@ class accounts {
   boost::asio::awaitable<result<proven_account>> prove_password(const sign_in_command& what,
                                                                 std::string email, std::optional<device> from,
                                                                 async::deadline deadline);
-  boost::asio::awaitable<void> record_failure(uuid account, async::deadline deadline);
+  boost::asio::awaitable<void> record_failure(uuid account, uuid subject, client_place place,
+                                              async::deadline deadline);
+  /// Stands for somebody unknown in the audit log: a keyed hash of what was given, as a UUID of version 8.
+  [[nodiscard]] uuid subject_id(std::string_view given) const;
   /// @return nullopt when the stored hash is not the verified one any more
   boost::asio::awaitable<result<std::optional<sign_in_outcome>>> record_sign_in(proven_account found,
                                                                                 const sign_in_command& what,
@@ -159,6 +171,8 @@ class accounts {
 
   account_repository repository_;
   session_repository sessions_;
+  audit_repository audit_;
+  report_repository reports_;
   crypto::hash_pool& hashes_;
   const crypto::key_ring& keys_;
   account_policy policy_;

@@ -4,7 +4,9 @@
 
 #include "server/auth/detail/sql_text.hpp"
 #include "server/auth/detail/uuid_floor.hpp"
+#include "server/auth/detail/with_partitions.hpp"
 #include "server/auth/row_readers.hpp"
+#include "server/crypto/random.hpp"
 
 namespace pam::auth {
 namespace {
@@ -86,19 +88,25 @@ constexpr db::statement resync_statement{
     session_write};
 
 // Repeatable: the second run finds the row ended by the first, at the same moment, and says so again.
+// The audit event goes with it: what ended a session must not be lost.
 constexpr db::statement end_statement{
-    "UPDATE sessions SET revoked_at = $3, revoke_reason = $4 WHERE account_id = $1 AND id = $2 "
-    "AND (revoked_at IS NULL OR revoked_at = $3) AND expires_at > $3",
-    db::types(pg_type::uuid, pg_type::uuid, pg_type::timestamptz, pg_type::int2), session_write};
+    "WITH s AS (UPDATE sessions SET revoked_at = $3, revoke_reason = $4 WHERE account_id = $1 AND id = $2 "
+    "AND (revoked_at IS NULL OR revoked_at = $3) AND expires_at > $3 RETURNING account_id, id), "
+    "event AS (INSERT INTO auth_events (account_id, occurred_at, id, kind, success, session_id) "
+    "SELECT account_id, $3, $5, $6, $7, id FROM s ON CONFLICT DO NOTHING) SELECT count(*) FROM s",
+    db::types(pg_type::uuid, pg_type::uuid, pg_type::timestamptz, pg_type::int2, pg_type::uuid, pg_type::text,
+              pg_type::boolean),
+    session_write};
 
 constexpr db::statement end_all_but_one{
-    "UPDATE sessions SET revoked_at = $3, revoke_reason = $4 WHERE account_id = $1 AND id <> $2 AND id >= $5 "
-    "AND (revoked_at IS NULL OR revoked_at = $3) AND expires_at > $3",
-    db::types(pg_type::uuid, pg_type::uuid, pg_type::timestamptz, pg_type::int2, pg_type::uuid),
+    "WITH s AS (UPDATE sessions SET revoked_at = $3, revoke_reason = $4 WHERE account_id = $1 AND id <> $2 "
+    "AND id >= $5 AND (revoked_at IS NULL OR revoked_at = $3) AND expires_at > $3 RETURNING id), "
+    "event AS (INSERT INTO auth_events (account_id, occurred_at, id, kind, success, detail) "
+    "SELECT $1, $3, $6, $7, true, jsonb_build_object('sessions', count(*)) FROM s HAVING count(*) > 0 "
+    "ON CONFLICT DO NOTHING) SELECT count(*) FROM s",
+    db::types(pg_type::uuid, pg_type::uuid, pg_type::timestamptz, pg_type::int2, pg_type::uuid, pg_type::uuid,
+              pg_type::text),
     {.batch = db::batch::alone, .rank = db::lock_rank::session, .conflict_key = 0}};
-
-constexpr db::statement ensure_partitions_statement{
-    "SELECT ensure_sessions_partitions()", std::array<pg_type, 0>{}, {.batch = db::batch::alone}};
 
 constexpr auto list_sql =
     detail::sql("SELECT ", session_list,
@@ -131,17 +139,29 @@ constexpr auto find_bearer_account_sql =
 constexpr db::statement find_bearer_account_statement{
     find_bearer_account_sql.c_str(), db::types(pg_type::uuid, pg_type::uuid), {}};
 
-constexpr std::array<const db::statement*, 11> all_statements{&rotate_statement,
-                                                              &find_state_statement,
-                                                              &repeat_statement,
-                                                              &repeat_counted_statement,
-                                                              &resync_statement,
-                                                              &end_statement,
-                                                              &end_all_but_one,
-                                                              &list_statement,
-                                                              &find_bearer_statement,
-                                                              &find_bearer_account_statement,
-                                                              &ensure_partitions_statement};
+constexpr std::array<const db::statement*, 10> all_statements{
+    &rotate_statement,      &find_state_statement,
+    &repeat_statement,      &repeat_counted_statement,
+    &resync_statement,      &end_statement,
+    &end_all_but_one,       &list_statement,
+    &find_bearer_statement, &find_bearer_account_statement};
+
+/// What the audit log calls the end of a session.
+std::string_view kind_of(revoke_reason why) {
+  switch (why) {
+    case revoke_reason::signed_out:
+      return "sign_out";
+    case revoke_reason::refresh_token_reused:
+      return "refresh_token_reused";
+    case revoke_reason::password_changed:
+      return "sessions_ended";
+    case revoke_reason::ended_by_user:
+      return "session_ended";
+    case revoke_reason::token_revoked:
+      return "token_revoked";
+  }
+  return "session_ended";
+}
 
 std::optional<account_session> read_account_session(const db::rows& from) {
   if (from.empty()) return std::nullopt;
@@ -237,12 +257,17 @@ boost::asio::awaitable<result<std::optional<account_session>>> session_repositor
 
 boost::asio::awaitable<result<bool>> session_repository::end(session_key key, revoke_reason why,
                                                              timestamp now, async::deadline deadline) {
-  db::params values = key_params(key);
-  values.add(now).add(static_cast<std::int16_t>(why));
+  const uuid event = crypto::uuid_v7(now);
+  const auto make = [&] {
+    db::params values = key_params(key);
+    values.add(now).add(static_cast<std::int16_t>(why)).add(event).add_text(kind_of(why));
+    values.add(why != revoke_reason::refresh_token_reused);
+    return values;
+  };
   const db::call_options options{.deadline = deadline, .account = key.account};
-  auto rows = co_await database_.execute(end_statement, std::move(values), options);
+  auto rows = co_await detail::execute_with_partitions(database_, end_statement, make, options);
   if (rows.has_error()) co_return from_database(rows.error());
-  const bool has_ended = rows->affected() > 0;
+  const bool has_ended = rows->int8(0, 0) > 0;
   co_return has_ended;
 }
 
@@ -253,6 +278,7 @@ const db::statement& session_repository::end_others_statement() {
 db::params session_repository::end_others_params(const session_key& keep, revoke_reason why, timestamp now) {
   db::params values = key_params(keep);
   values.add(now).add(static_cast<std::int16_t>(why)).add(detail::uuid_floor(now - longest_session));
+  values.add(crypto::uuid_v7(now)).add_text(kind_of(why));
   return values;
 }
 
@@ -262,15 +288,12 @@ boost::asio::awaitable<result<std::int64_t>> session_repository::end_others(sess
   const db::call_options options{.deadline = deadline, .account = keep.account};
   auto rows = co_await database_.execute(end_others_statement(), end_others_params(keep, why, now), options);
   if (rows.has_error()) co_return from_database(rows.error());
-  const std::int64_t count = rows->affected();
+  const std::int64_t count = rows->int8(0, 0);
   co_return count;
 }
 
-boost::asio::awaitable<result<std::vector<session>>> session_repository::list(uuid account,
-                                                                              db::wal_position seen,
-                                                                              timestamp not_before,
-                                                                              timestamp now,
-                                                                              async::deadline deadline) {
+boost::asio::awaitable<result<std::vector<session>>> session_repository::list(
+    uuid account, db::wal_position seen, timestamp not_before, timestamp now, async::deadline deadline) {
   const timestamp oldest = std::max<timestamp>(not_before, now - longest_session);
   db::params values;
   values.add(account).add(detail::uuid_floor(oldest)).add(now);
@@ -310,14 +333,6 @@ boost::asio::awaitable<result<std::optional<bearer_account>>> session_repository
     found->account = read_account(*rows);
   }
   co_return found;
-}
-
-boost::asio::awaitable<result<std::int32_t>> session_repository::ensure_partitions(async::deadline deadline) {
-  const db::call_options options{deadline};
-  auto rows = co_await database_.execute(ensure_partitions_statement, db::params{}, options);
-  if (rows.has_error()) co_return from_database(rows.error());
-  const std::int32_t made = rows->int4(0, 0);
-  co_return made;
 }
 
 std::span<const db::statement* const> session_repository::statements() {

@@ -95,10 +95,6 @@ class session_repository {
   boost::asio::awaitable<result<std::optional<bearer_account>>> find_bearer_account(session_key key,
                                                                                     async::deadline deadline);
 
-  /// Makes the partitions of this and the next month where the maintenance job has not.
-  /// @return how many were missing
-  boost::asio::awaitable<result<std::int32_t>> ensure_partitions(async::deadline deadline);
-
   /// `end_others` for a caller that holds a transaction.
   static const db::statement& end_others_statement();
   static db::params end_others_params(const session_key& keep, revoke_reason why, timestamp now);

@@ -140,6 +140,8 @@ boost::asio::awaitable<result<std::optional<grant>>> sessions::carry_out(verdict
       if (row.has_error()) co_return row.error();
       if (!row->has_value()) co_return granted;  // the row moved on: judge it again
       count(is_counted ? statistics_.repeated_counted : statistics_.repeated);
+      // One event a rotation, however many tabs ask for it again.
+      co_await log(presented, "refresh_repeated", state.facts.refreshed_at, deadline);
       granted = grant{std::move((*row)->account), std::move((*row)->session), *current};
       co_return granted;
     }
@@ -151,6 +153,7 @@ boost::asio::awaitable<result<std::optional<grant>>> sessions::carry_out(verdict
       if (row.has_error()) co_return row.error();
       if (!row->has_value()) co_return granted;
       count(statistics_.resynced);
+      co_await log(presented, "refresh_resynced", now, deadline);
       granted = grant{std::move((*row)->account), std::move((*row)->session), successor};
       co_return granted;
     }
@@ -211,6 +214,20 @@ boost::asio::awaitable<result<timestamp>> sessions::end_everybody(async::deadlin
   return cut_.move(clock_now(), deadline);
 }
 
+// The answer does not depend on it: what could not be written is counted.
+boost::asio::awaitable<void> sessions::log(crypto::refresh_token presented, std::string kind, timestamp when,
+                                           async::deadline deadline) {
+  const session_key key = key_of(presented);
+  audit_event event;
+  event.account = key.account;
+  event.occurred_at = when;
+  event.id = key.session;
+  event.kind = std::move(kind);
+  event.session = key.session;
+  auto written = co_await audit_.record(std::move(event), deadline);
+  if (written.has_error()) count(statistics_.unlogged);
+}
+
 boost::asio::awaitable<result<db::wal_position>> sessions::check(bearer who, async::deadline deadline) {
   auto is_after_cut = co_await check_cut(who.key.session, deadline);
   if (is_after_cut.has_error()) co_return is_after_cut.error();
@@ -252,10 +269,6 @@ boost::asio::awaitable<result<std::vector<session>>> sessions::list(bearer who, 
   auto cut = co_await cut_.valid_after(deadline);
   if (cut.has_error()) co_return cut.error();
   co_return co_await repository_.list(who.key.account, who.seen, *cut, clock_now(), deadline);
-}
-
-boost::asio::awaitable<result<std::int32_t>> sessions::ensure_partitions(async::deadline deadline) {
-  return repository_.ensure_partitions(deadline);
 }
 
 boost::asio::awaitable<result<void>> sessions::end(bearer who, uuid session, async::deadline deadline) {

@@ -8,6 +8,7 @@
 #include <boost/asio/awaitable.hpp>
 
 #include "async/deadline.hpp"
+#include "server/auth/audit_repository.hpp"
 #include "server/auth/error.hpp"
 #include "server/auth/session_repository.hpp"
 #include "server/auth/token_cut.hpp"
@@ -25,6 +26,7 @@ struct session_statistics {
   std::atomic<std::uint64_t> not_genuine{0};       ///< refused by the HMAC, without database work
   std::atomic<std::uint64_t> unproven_salt{0};     ///< genuine HMAC, wrong salt: the refresh key may be out
   std::atomic<std::uint64_t> reused{0};            ///< theft: the session was ended
+  std::atomic<std::uint64_t> unlogged{0};          ///< repeats and resyncs the audit log did not take
 };
 
 enum class sign_out_scope : std::uint8_t { local, global, others };
@@ -42,7 +44,7 @@ class sessions {
  public:
   /// @param keys  must outlive the object
   sessions(db::database& database, const crypto::key_ring& keys, session_policy policy)
-      : repository_(database), cut_(database), keys_(keys), policy_(policy) {}
+      : repository_(database), cut_(database), audit_(database), keys_(keys), policy_(policy) {}
 
   /// Rotates a refresh token and returns the next pair's grant, or the identical successor where a
   /// response may have been lost (refresh_judge.hpp).
@@ -81,10 +83,6 @@ class sessions {
   /// @return the moment from which on sessions count
   boost::asio::awaitable<result<timestamp>> end_everybody(async::deadline deadline);
 
-  /// Makes this and the next month's partition where nobody has: without one no session can begin.
-  /// @return how many were missing
-  boost::asio::awaitable<result<std::int32_t>> ensure_partitions(async::deadline deadline);
-
   [[nodiscard]] const session_policy& policy() const { return policy_; }
   [[nodiscard]] const session_statistics& stats() const { return statistics_; }
 
@@ -96,12 +94,16 @@ class sessions {
                                                                  async::deadline deadline);
   boost::asio::awaitable<result<std::optional<grant>>> rotate(crypto::refresh_token presented, timestamp now,
                                                               async::deadline deadline);
+  /// Writes an event of the presented token's session, once for the same moment.
+  boost::asio::awaitable<void> log(crypto::refresh_token presented, std::string kind, timestamp when,
+                                   async::deadline deadline);
 
   /// `session_not_found` when the session began before the cut for everybody.
   boost::asio::awaitable<result<void>> check_cut(uuid session, async::deadline deadline);
 
   session_repository repository_;
   token_cut cut_;
+  audit_repository audit_;
   const crypto::key_ring& keys_;
   session_policy policy_;
   session_statistics statistics_;

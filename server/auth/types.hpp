@@ -72,8 +72,9 @@ struct session {
 
 /// Where a request came from; shown to the user in the session list.
 struct client_place {
-  std::string ip;          ///< text of the address; empty when unknown
-  std::string user_agent;  ///< at most 512 bytes are kept
+  std::string ip;               ///< text of the address; empty when unknown
+  std::string user_agent;       ///< at most 512 bytes are kept
+  std::string request_id = "";  ///< what the client sees as X-Request-Id; stands in the audit log
 };
 
 /// A signed-in session: what a token response is made of.

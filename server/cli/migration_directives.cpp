@@ -9,8 +9,8 @@ namespace pam::cli {
 
 namespace {
 
-constexpr std::array<std::string_view, 7> known_keys{"tx",   "phase", "lock_timeout", "retries",
-                                                     "role", "batch", "table"};
+constexpr std::array<std::string_view, 8> known_keys{"tx",   "phase", "lock_timeout", "retries",
+                                                     "role", "batch", "table",        "each"};
 constexpr std::size_t mandatory_keys = 4;
 
 struct directive {
@@ -82,9 +82,9 @@ std::string_view store(const directive& from, migration_directives& into) {
     const std::optional<int> rows = as_number(from.value, 100'000);
     if (!rows || *rows == 0) return "is a whole number from 1 to 100000";
     into.batch = *rows;
-  } else if (from.key == "table") {
+  } else if (from.key == "table" || from.key == "each") {
     if (!is_word(from.value)) return "is a table's name in lower case";
-    into.table = from.value;
+    (from.key == "each" ? into.each : into.table) = from.value;
   } else {
     if (!is_word(from.value)) return "is a role's name in lower case";
     into.role = from.value;
@@ -156,6 +156,8 @@ migration_result<migration_directives> parse_directives(std::string_view sql, st
     return malformed(file_name, "the directives \"batch\" and \"table\" come together");
   if (read.is_keyset() && (read.phase != migration_phase::backfill || read.is_transactional))
     return malformed(file_name, "the directive \"batch\" wants phase: backfill and tx: off");
+  if (!read.each.empty() && (read.is_transactional || read.is_keyset()))
+    return malformed(file_name, "the directive \"each\" wants tx: off and no batch");
   return read;
 }
 

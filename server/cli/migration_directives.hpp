@@ -27,13 +27,15 @@ struct migration_directives {
   std::string role;   ///< `role: name` (optional): who runs the file; empty: the connection's own
   int batch = 0;      ///< `batch: n` (optional, 1 to 100000): a backfill that goes by key, n rows at a time
   std::string table;  ///< `table: name` (with batch): the table it goes through, for the estimate
+  std::string
+      each;  ///< `each: table` (optional, tx: off): run once a partition of it, `{partition}` replaced
 
   [[nodiscard]] bool is_keyset() const { return batch > 0; }
 };
 
 /// Reads the header strictly: `tx`, `phase`, `lock_timeout` and `retries` exactly once each, `role`, `batch`
-/// and `table` at most once, the last two together and only with `phase: backfill` and `tx: off`; nothing
-/// unknown, no directive below the header (it would be ignored silently).
+/// and `table` at most once, the last two together and only with `phase: backfill` and `tx: off`, `each` only
+/// with `tx: off`; nothing unknown, no directive below the header (it would be ignored silently).
 /// @param file_name  for the error's sentence only
 [[nodiscard]] migration_result<migration_directives> parse_directives(std::string_view sql,
                                                                       std::string_view file_name);

@@ -115,6 +115,7 @@ class runner {
   db::result<void> run_alone(const task& job);
   db::result<void> run_alone_marked(const task& job, steady_clock::time_point begin);
   db::result<void> record(const task& job, ledger_state state, steady_clock::time_point begin);
+  db::result<std::vector<std::string>> scripts_of(const task& job);
   db::result<void> drop_invalid_leftovers(std::string_view script);
   db::result<void> configure(const task& job, std::string_view scope);
   db::result<void> forget_progress(const task& job);
@@ -253,10 +254,34 @@ db::result<void> runner::drop_invalid_leftovers(std::string_view script) {
   return {};
 }
 
+/// The script, or the script for every partition of `how.each`. What an interrupted run did is found done:
+/// such scripts say IF [NOT] EXISTS.
+db::result<std::vector<std::string>> runner::scripts_of(const task& job) {
+  if (job.how.each.empty()) return std::vector<std::string>{job.script()};
+  const auto found = connection_.query(
+      "SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid"
+      " WHERE i.inhparent = to_regclass('public.' || quote_ident($1)) ORDER BY 1",
+      {job.how.each});
+  if (found.has_error()) return found.error();
+  constexpr std::string_view mark = "{partition}";
+  std::vector<std::string> scripts;
+  for (const db::text_row& row : found->values) {
+    std::string script = job.script();
+    for (std::size_t at = script.find(mark); at != std::string::npos; at = script.find(mark, at))
+      script.replace(at, mark.size(), row[0].value_or(""));
+    scripts.push_back(std::move(script));
+  }
+  return scripts;
+}
+
 db::result<void> runner::run_alone_marked(const task& job, steady_clock::time_point begin) {
   auto done = configure(job, "");
-  if (done.has_value() && job.is_up) done = drop_invalid_leftovers(job.what->up);
-  if (done.has_value()) done = connection_.run(job.script());
+  const auto scripts = scripts_of(job);
+  if (scripts.has_error()) return scripts.error();
+  for (const std::string& script : *scripts) {
+    if (done.has_value() && job.is_up) done = drop_invalid_leftovers(script);
+    if (done.has_value()) done = connection_.run(script);
+  }
   if (!connection_.is_open()) return done;
   auto reset = connection_.run("RESET ROLE; RESET lock_timeout");
   if (done.has_error()) return done;

@@ -59,6 +59,18 @@ struct configuration {
     std::string password_file;  ///< already read into password
   } migrate;                    ///< direct connection of the owner, never the pooler
   struct {
+    std::chrono::seconds keep_sessions{120 *
+                                       86'400};  ///< past the end of a partition; at least absolute_lifetime
+    std::chrono::seconds keep_events{400 * 86'400};
+    std::chrono::seconds keep_tokens{2 * 86'400};
+    std::chrono::seconds keep_flows{2 * 86'400};
+    std::chrono::seconds keep_outbox{7 * 86'400};
+    std::chrono::seconds report_interval{900};
+    std::size_t bloat_percent = 50;        ///< an index with more of its size wasted is built anew
+    std::size_t bloat_bytes = 67'108'864;  ///< smaller indexes are left alone
+    std::chrono::seconds step_limit{300};
+  } maintain;
+  struct {
     std::string file;                    ///< JWK Set, see crypto::key_ring
     std::string encryption_key_file;     ///< opens a sealed file
     std::string encryption_key_command;  ///< prints what that file would hold

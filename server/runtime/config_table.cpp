@@ -29,6 +29,8 @@ constexpr std::array sections{
     section{"internal", "The port of /metrics, /livez and /readyz; keep it off public networks"},
     section{"database", "PostgreSQL, directly or through PgBouncer; pool sizes are those of one shard"},
     section{"migrate", "The owner's direct connection for migrations, never through the pooler"},
+    section{"maintain",
+            "`pam-auth maintain`: how long rows are kept after their partition's end, what is rebuilt"},
     section{"keys", "Signing and refresh keys"},
     section{"tokens", "Access tokens, refresh tokens and sessions"},
     section{"admin", "Administration by machine tokens (`pam-auth token`)"},
@@ -301,6 +303,57 @@ void add_migrate(std::vector<option>& out, configuration& c) {
                .meaning = "Shell command that prints the key-encryption key, instead of a file"}});
 }
 
+void add_maintain(std::vector<option>& out, configuration& c) {
+  constexpr std::int64_t ten_years = 3'650 * day;
+  out.insert(out.end(),
+             {{.key = "maintain.keep_sessions",
+               .target = &c.maintain.keep_sessions,
+               .meaning = "Sessions; never less than tokens.absolute_lifetime, whatever stands here",
+               .low = day,
+               .high = ten_years},
+              {.key = "maintain.keep_events",
+               .target = &c.maintain.keep_events,
+               .meaning = "The audit log",
+               .low = day,
+               .high = ten_years},
+              {.key = "maintain.keep_tokens",
+               .target = &c.maintain.keep_tokens,
+               .meaning = "One-time tokens: links and codes",
+               .low = hour,
+               .high = ten_years},
+              {.key = "maintain.keep_flows",
+               .target = &c.maintain.keep_flows,
+               .meaning = "States of sign-ins that take several requests",
+               .low = hour,
+               .high = ten_years},
+              {.key = "maintain.keep_outbox",
+               .target = &c.maintain.keep_outbox,
+               .meaning = "Messages nobody could deliver",
+               .low = hour,
+               .high = ten_years},
+              {.key = "maintain.report_interval",
+               .target = &c.maintain.report_interval,
+               .meaning = "How old a report may become before it is refreshed",
+               .low = minute,
+               .high = 7 * day},
+              {.key = "maintain.bloat_percent",
+               .target = &c.maintain.bloat_percent,
+               .meaning = "An index that wastes more of its size is built anew, concurrently",
+               .low = 10,
+               .high = 95},
+              {.key = "maintain.bloat_bytes",
+               .target = &c.maintain.bloat_bytes,
+               .meaning = "Indexes smaller than this are left alone",
+               .low = 0,
+               .high = 1'024 * 1'024 * mib,
+               .mark = option_mark::bytes},
+              {.key = "maintain.step_limit",
+               .target = &c.maintain.step_limit,
+               .meaning = "Longest time of one statement of maintenance",
+               .low = second,
+               .high = day}});
+}
+
 void add_tokens(std::vector<option>& out, configuration& c) {
   out.insert(out.end(),
              {{.key = "tokens.access_lifetime",
@@ -456,7 +509,7 @@ std::span<const section> config_sections() {
 
 std::vector<option> options_of(configuration& settings) {
   std::vector<option> out;
-  out.reserve(96);
+  out.reserve(112);
   add_server(out, settings);
   add_listen(out, settings);
   add_limits(out, settings);
@@ -464,6 +517,7 @@ std::vector<option> options_of(configuration& settings) {
   add_database(out, settings);
   add_pools(out, settings);
   add_migrate(out, settings);
+  add_maintain(out, settings);
   add_tokens(out, settings);
   add_accounts(out, settings);
   add_tracing(out, settings);

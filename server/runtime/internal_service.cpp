@@ -53,6 +53,8 @@ void internal_service::answer_readiness(net::request_context& request) const {
   }
   if (reason.empty()) {
     request.out.body = "ok\n";
+    if (!shards_.empty() && shards_.front()->upkeep() != nullptr)
+      request.out.body += readiness_notes(shards_.front()->upkeep()->stats());
     return;
   }
   request.out.status = 503;

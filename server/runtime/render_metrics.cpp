@@ -198,6 +198,13 @@ void write_accounts(metrics_writer& out, const std::vector<std::unique_ptr<shard
   out.counter("pam_auth_unusable_hashes_total",
               "Sign-ins that met a stored hash nobody can verify: a bad import.",
               sum_over(shards, [](const shard& of) { return load(of.accounts().stats().unusable_hashes); }));
+  out.counter("pam_auth_failures_total", "Failed sign-ins, of known and unknown subjects.",
+              sum_over(shards, [](const shard& of) { return load(of.accounts().stats().failures); }));
+  out.counter("pam_audit_left_out_total",
+              "Events the audit log did not take: failures past their sample, or a database that was away.",
+              sum_over(shards, [](const shard& of) {
+                return load(of.accounts().stats().unlogged_failures) + load(of.sessions().stats().unlogged);
+              }));
   out.counter(
       "pam_auth_uncounted_failures_total", "Failed sign-ins whose count could not be written.",
       sum_over(shards, [](const shard& of) { return load(of.accounts().stats().uncounted_failures); }));
@@ -309,6 +316,8 @@ std::string render_metrics(const std::vector<std::unique_ptr<shard>>& shards, co
   write_refreshes(out, shards);
   write_accounts(out, shards);
   write_limits(out, shards);
+  if (!shards.empty() && shards.front()->upkeep() != nullptr)
+    write_upkeep(out, shards.front()->upkeep()->stats());
   out.counter("pam_log_lines_lost_total", "Log lines that could not be written.", log.lost());
   write_hashing(out, hashes);
   write_traces(out, observed.traces);

@@ -11,6 +11,7 @@
 #include <boost/asio/post.hpp>
 
 #include "async/tuple_await.hpp"
+#include "migrations/migration.hpp"
 
 namespace pam::runtime {
 namespace {
@@ -99,8 +100,6 @@ shard::shard(const shared_parts& parts, std::size_t index, const net::tls_contex
       work_(boost::asio::make_work_guard(context_)),
       log_(parts.log),
       index_(index),
-      partition_timer_(context_),
-      background_(context_.get_executor()),
       requests_(parts.log, parts.observed),
       database_(context_, database_config_of(parts), parts.catalogue),
       tokens_(parts.keys, token_policy_of(parts.settings)),
@@ -108,7 +107,13 @@ shard::shard(const shared_parts& parts, std::size_t index, const net::tls_contex
                 session_policy_of(parts.settings)),
       sessions_(database_, parts.keys, session_policy_of(parts.settings)),
       application_(api_settings_of(parts.settings), accounts_, sessions_, tokens_, requests_),
-      http_(context_, parts.settings.listen, parts.settings.limits, tls, application_) {}
+      http_(context_, parts.settings.listen, parts.settings.limits, tls, application_) {
+  // One shard is enough: heartbeats are the process's, partitions the database's.
+  if (index_ == 0)
+    upkeep_ =
+        std::make_unique<runtime::upkeep>(context_, database_, log_, std::string{migrations::build_version()},
+                                          migrations::embedded_migrations().back().version);
+}
 
 shard::~shard() {
   join();
@@ -143,30 +148,8 @@ boost::asio::awaitable<void> shard::start(bool needs_database) {
     co_return;
   }
   http_.start();
-  // One shard is enough: partitions belong to the database.
-  if (index_ == 0) boost::asio::co_spawn(context_, keep_partitions(), boost::asio::detached);
+  if (upkeep_) boost::asio::co_spawn(context_, upkeep_->run(), boost::asio::detached);
   events_.ready(std::move(missing));
-}
-
-// Without the current month's partition nobody can sign in. Migrations and maintenance make them ahead;
-// this is the net beneath both.
-boost::asio::awaitable<void> shard::keep_partitions() {
-  constexpr std::chrono::minutes between_checks{30};
-  constexpr std::chrono::seconds after_failure{5};
-  const async::gate::pass inside = background_.enter();
-  while (!background_.is_closing()) {
-    auto made = co_await sessions_.ensure_partitions(async::within(std::chrono::seconds{10}));
-    if (background_.is_closing()) break;
-    if (made.has_error()) {
-      log_.warn("partitions_not_checked", {{"reason", made.error().reason}, {"detail", made.error().detail}});
-    } else if (*made > 0) {
-      log_.warn("partitions_made", {{"count", *made}},
-                "session partitions were missing: is maintenance running?");
-    }
-    partition_timer_.expires_after(made.has_error() ? std::chrono::steady_clock::duration{after_failure}
-                                                    : std::chrono::steady_clock::duration{between_checks});
-    co_await partition_timer_.async_wait(async::tuple_await);
-  }
 }
 
 void shard::drain(async::deadline deadline, net::backlog waiting, std::function<void()> done) {
@@ -181,10 +164,8 @@ void shard::drain(async::deadline deadline, net::backlog waiting, std::function<
 
 boost::asio::awaitable<void> shard::finish(async::deadline deadline, net::backlog waiting) {
   co_await http_.drain(deadline, waiting);
-  background_.begin_close();
-  partition_timer_.cancel();
+  if (upkeep_) co_await upkeep_->stop(deadline);
   co_await database_.close(deadline);
-  co_await background_.close();
 }
 
 void shard::hurry() {

@@ -22,6 +22,7 @@
 #include "server/runtime/config.hpp"
 #include "server/runtime/log.hpp"
 #include "server/runtime/request_observer.hpp"
+#include "server/runtime/upkeep.hpp"
 
 namespace pam::runtime {
 
@@ -83,19 +84,18 @@ class shard {
   [[nodiscard]] const auth::accounts& accounts() const { return accounts_; }
   [[nodiscard]] const auth::sessions& sessions() const { return sessions_; }
   [[nodiscard]] const request_observer& requests() const { return requests_; }
+  /// The process's upkeep, on its first shard; null on the others.
+  [[nodiscard]] const runtime::upkeep* upkeep() const { return upkeep_.get(); }
 
  private:
   boost::asio::awaitable<void> start(bool needs_database);
   boost::asio::awaitable<void> finish(async::deadline deadline, net::backlog waiting);
-  boost::asio::awaitable<void> keep_partitions();
 
   boost::asio::io_context context_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   logger& log_;
   std::size_t index_;
   events events_;
-  boost::asio::steady_timer partition_timer_;
-  async::gate background_;
   request_observer requests_;
   db::database database_;
   auth::access_tokens tokens_;
@@ -103,6 +103,7 @@ class shard {
   auth::sessions sessions_;
   api::service application_;
   net::http_server http_;
+  std::unique_ptr<runtime::upkeep> upkeep_;
   std::thread thread_;
 };
 

@@ -91,6 +91,59 @@ describe('administration', { timeout: 180_000 }, () => {
     assert.match(first.output.all, /"administered".*"tester"|"actor":"tester"/);
   });
 
+  test('reads the audit log in pages, and nobody else does', async () => {
+    const token = await installation.machineToken();
+    const account = await newAccount(first);
+    for (let i = 0; i < 4; ++i) await newSession(first, account);
+    const audit = (query, bearer = token) => call(second, 'GET', `/auth/v1/admin/audit?account_id=${account.user.id}${query}`, { token: bearer });
+
+    const kinds = [];
+    let cursor = '';
+    do {
+      const page = await audit(`&limit=2${cursor && `&cursor=${cursor}`}`);
+      assert.equal(page.status, 200, page.text);
+      for (const event of page.json.events) {
+        assert.equal(event.account_id, account.user.id);
+        assert.match(event.occurred_at, timestamp);
+        kinds.push(event.kind);
+      }
+      assert.equal(page.json.pagination.has_more, 'next_cursor' in page.json.pagination);
+      cursor = page.json.pagination.next_cursor;
+    } while (cursor);
+
+    assert.deepEqual(kinds, ['sign_in', 'sign_in', 'sign_in', 'sign_in', 'sign_up']);
+    assert.equal((await audit('&kind=sign_up')).json.events.length, 1);
+    assert.equal((await audit('&success=false')).json.events.length, 0);
+    const everybodys = await call(first, 'GET', '/auth/v1/admin/audit?kind=sign_up&limit=1', { token });
+    assert.equal(everybodys.json.events[0].account_id, account.user.id);
+    for (const wrong of ['&limit=0', '&limit=1001', '&cursor=x', '&after=soon', '&success=maybe', '&kind=Sign%00In']) {
+      assertProblem(await audit(wrong), 400, 'validation_failed');
+    }
+    assertProblem(await call(first, 'GET', '/auth/v1/admin/audit?account_id=7', { token }), 400, 'validation_failed');
+    assertProblem(await audit('', account.access_token), 403, 'not_admin');
+    assertProblem(await audit('', undefined), 401, 'no_authorization');
+  });
+
+  test('reads reports, as old as maintenance lets them become', async () => {
+    const token = await installation.machineToken();
+    await newAccount(first);
+    await installation.sql('REFRESH MATERIALIZED VIEW report_daily_sign_ups; REFRESH MATERIALIZED VIEW report_active');
+    const report = (name, bearer = token) => call(first, 'GET', `/auth/v1/admin/reports/${name}`, { token: bearer });
+
+    const signUps = await report('daily_sign_ups');
+    assert.equal(signUps.status, 200, signUps.text);
+    assert.ok(signUps.json.rows[0].sign_ups >= 1);
+    assert.deepEqual((await report('active')).json.rows.map((row) => row.days), [30, 7, 1]);
+    assert.deepEqual((await report('active?limit=1')).json.pagination, { next_cursor: '30', has_more: true });
+    assert.deepEqual((await report('active?limit=2&cursor=30')).json.rows.map((row) => row.days), [7, 1]);
+    for (const wrong of ['active?cursor=x', 'active?limit=0', 'daily_sign_ups?cursor=2026-13-01', 'daily_events?cursor=2026-11-25|a',
+      'daily_sessions?cursor=2026-11-25|7']) {
+      assertProblem(await report(wrong), 400, 'validation_failed');
+    }
+    assertProblem(await report('secrets'), 404, 'not_found');
+    assertProblem(await report('active', (await newAccount(first)).access_token), 403, 'not_admin');
+  });
+
   test('that ends one account\'s tokens, bans or deletes it counts at the next request, everywhere', async () => {
     for (const [change, code, onRefresh] of [
       ["tokens_valid_after = clock_timestamp() + interval '1 second'", 'session_not_found', 'session_not_found'],

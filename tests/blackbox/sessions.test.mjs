@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 
 import { assertProblem, assertTokenResponse, call, claimsOf, forget, getUser, logOut, metric, newAccount, newSession,
   refresh, timestamp, uuid } from './support/client.mjs';
-import { quickStop, startServer } from './support/server.mjs';
+import { quickStop, startServer, until } from './support/server.mjs';
 
 const bytesOf = (refreshToken) => Buffer.from(refreshToken.slice('pamr1_'.length), 'base64url');
 const textOf = (bytes) => `pamr1_${bytes.toString('base64url')}`;
@@ -92,15 +92,16 @@ describe('sessions', { timeout: 180_000 }, () => {
     test('of a forged token never reaches the database', async () => {
       const account = await newAccount(server);
       const genuine = bytesOf(account.refresh_token);
-      const before = await metric(server, 'pam_db_statements_total');
-
-      for (let i = 0; i < genuine.length; ++i) {
-        const forged = Buffer.from(genuine);
-        forged[i] ^= 1 << (i % 8);
-        assertProblem(await refresh(server, textOf(forged)), 400, 'refresh_token_not_found');
-      }
-
-      assert.equal(await metric(server, 'pam_db_statements_total'), before);
+      // A heartbeat may fall into one round, not into each.
+      await until(async () => {
+        const before = await metric(server, 'pam_db_statements_total');
+        for (let i = 0; i < genuine.length; ++i) {
+          const forged = Buffer.from(genuine);
+          forged[i] ^= 1 << (i % 8);
+          assertProblem(await refresh(server, textOf(forged)), 400, 'refresh_token_not_found');
+        }
+        return await metric(server, 'pam_db_statements_total') === before;
+      }, 'a round without statements');
       assertTokenResponse(await refresh(server, account.refresh_token));
     });
 

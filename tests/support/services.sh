@@ -45,8 +45,8 @@ as_server() {
 }
 
 newest_pg_bin() {
-  local newest
-  newest=$(find /usr/lib/postgresql -mindepth 2 -maxdepth 2 -name bin 2>/dev/null | sort -t/ -k5,5n | tail -n 1)
+  local newest=${PAM_TEST_PG_PROGRAMS:-}
+  [[ -n $newest ]] || newest=$(find /usr/lib/postgresql -mindepth 2 -maxdepth 2 -name bin 2>/dev/null | sort -t/ -k5,5n | tail -n 1)
   [[ -n $newest ]] || newest=$(dirname "$(command -v postgres || true)")
   [[ -x $newest/postgres && -x $newest/initdb ]] || fail "PostgreSQL is not installed (apt-get install postgresql)"
   printf '%s\n' "$newest"
@@ -121,6 +121,7 @@ fsync = ${PAM_TEST_PG_FSYNC:-off}
 synchronous_commit = on
 full_page_writes = on
 max_wal_size = 256MB
+wal_level = logical
 timezone = 'UTC'
 log_line_prefix = '%m [%p] %u@%d '
 ${PAM_TEST_PG_SETTINGS:-}

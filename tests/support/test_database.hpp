@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -44,6 +45,19 @@ inline db::admin_connection connect(const db::admin_settings& settings) {
   auto connection = db::admin_connection::connect(settings);
   if (connection.has_error()) throw std::runtime_error("connect: " + connection.error().detail);
   return std::move(*connection);
+}
+
+/// Waits until a query of one value answers `wanted`, at most half a minute: throws then, so that a test that
+/// waits for what never comes ends.
+inline void wait_for(db::admin_connection& connection, const std::string& query, const std::string& wanted) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds{30};
+  for (;;) {
+    const auto found = connection.query(query);
+    if (found.has_error()) throw std::runtime_error(query + ": " + found.error().detail);
+    if (!found->empty() && found->values[0][0] == wanted) return;
+    if (std::chrono::steady_clock::now() > end)
+      throw std::runtime_error("never became " + wanted + ": " + query);
+  }
 }
 
 /// An empty database of its own for one test, dropped at the end. Tests may run at the same time.

@@ -75,6 +75,17 @@ test_load() {
   run_tap load build/release/results/load.tap node load-tests/runner/main.mjs small --tap
 }
 
+# Every supported PostgreSQL, a quarter of an hour: asked for by name only.
+test_versions() {
+  say "migrations and statements on PostgreSQL 14 to 18"
+  if ! (cd tests/versions && [ node_modules/.package-lock.json -nt package-lock.json ]); then
+    say "installing the servers from tests/versions/package-lock.json"
+    (cd tests/versions && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >&2) ||
+      warn "npm ci failed: there is nothing to run on"
+  fi
+  run_tap versions build/results/versions.tap tests/versions/run "$PWD/build/$test_preset"
+}
+
 test_sql() {
   say "the SQL of the migrations"
   if ! (cd tests/sql && [ node_modules/.package-lock.json -nt package-lock.json ]); then
@@ -150,6 +161,11 @@ dev_test() {
   case "$only" in
     layers) test_layers ;;
     sql) ensure_packages test && test_sql ;;
+    versions)
+      ensure_packages build run test
+      build_preset "$test_preset" schema_pgtests plan_pgtests domain_pgtests
+      test_versions
+      ;;
     format) ensure_packages format test && test_format ;;
     unit | pg)
       ensure_packages build run test && build_preset "$test_preset"
@@ -166,7 +182,7 @@ dev_test() {
       ;;
     load) ensure_packages build run load && build_preset release pam-auth swarm && test_load ;;
     all) test_everything ;;
-    *) die "no label '$only'; there are unit, pg, blackbox, sdk, chaos, layers, format, sql, load, wire" ;;
+    *) die "no label '$only'; there are unit, pg, blackbox, sdk, chaos, layers, format, sql, versions, load, wire" ;;
   esac
   print_results
 }

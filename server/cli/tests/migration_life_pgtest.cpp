@@ -163,8 +163,7 @@ TEST(backfill, waits_for_rows_others_hold_and_then_takes_them) {
   };
   std::thread release{[&] {
     auto watcher = database.open();
-    while (value_of(watcher, "SELECT count(*) FROM pg_locks WHERE NOT granted") == "0") {
-    }
+    tests::wait_for(watcher, "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted", "t");
     EXPECT_TRUE(writer.run("COMMIT").has_value());
   }};
 
@@ -270,18 +269,16 @@ TEST(killed_runner, whose_index_build_is_under_way_leaves_no_invalid_index) {
     _exit(0);
   }
   const std::string build =
-      "SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = current_database()";
+      "SELECT count(*) > 0 FROM pg_stat_progress_create_index WHERE datname = current_database()";
   // Its catalogue entry is committed once the build waits for writers.
-  while (value_of(connection, build + " AND phase LIKE 'waiting for writers%'") == "0") {
-  }
+  tests::wait_for(connection, build + " AND phase LIKE 'waiting for writers%'", "t");
   kill(child, SIGKILL);
   waitpid(child, nullptr, 0);
   ASSERT_TRUE(connection
                   .run("SELECT pg_terminate_backend(pid) FROM pg_stat_progress_create_index WHERE datname = "
                        "current_database()")
                   .has_value());
-  while (value_of(connection, build) != "0") {
-  }
+  tests::wait_for(connection, build, "f");
   ASSERT_TRUE(writer.run("COMMIT").has_value());
   const std::string leftover = value_of(
       connection, "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('books_title_idx')");
@@ -418,7 +415,7 @@ TEST(preview, promises_every_lock_that_the_embedded_migrations_take) {
       if (each.lock == table_lock::unknown) promised["*"] = each.lock;
       promised[each.table] = std::max(promised[each.table], each.lock);
     }
-    ASSERT_TRUE(connection.run("BEGIN").has_value());
+    ASSERT_TRUE(connection.run("BEGIN; SET LOCAL ROLE pam_owner").has_value());
     const auto tables = connection.query(
         "SELECT c.oid::text FROM pg_class AS c WHERE relnamespace = 'public'::regnamespace AND relkind IN "
         "('r', "

@@ -49,8 +49,31 @@ std::string value_of(db::admin_connection& connection, const std::string& query)
   return found->values.at(0).at(0).value_or("NULL");
 }
 
+/// The schema by PostgreSQL's own descriptions of it, for servers whose pg_dump is not installed.
+std::string describe_schema(const std::string& database) {
+  auto connection = tests::connect(tests::direct(database, tests::service("PAM_TEST_PG_SUPERUSER")));
+  return value_of(connection, R"(
+SELECT string_agg(line, E'\n' ORDER BY line) FROM (
+  SELECT 'CREATE TABLE public.' || relname || ' ' || relkind::text || coalesce(relacl::text, '') || coalesce(reloptions::text, '') ||
+         pg_get_userbyid(relowner) || coalesce(pg_get_expr(relpartbound, oid), '') || coalesce(pg_get_partkeydef(oid), '')
+    FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'm') AND relname <> 'schema_migrations'
+  UNION ALL SELECT a.attrelid::regclass::text || '.' || attname || ' ' || format_type(atttypid, atttypmod) || attnotnull::text ||
+         coalesce(pg_get_expr(d.adbin, d.adrelid), '') || coalesce(attacl::text, '')
+    FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid LEFT JOIN pg_attrdef AS d ON d.adrelid = attrelid AND d.adnum = attnum
+   WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'm') AND attnum > 0 AND c.relname <> 'schema_migrations'
+  UNION ALL SELECT conname || ' ' || conrelid::regclass || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
+   WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'schema_migrations'
+  UNION ALL SELECT pg_get_indexdef(i.indexrelid) FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
+   WHERE c.relnamespace = 'public'::regnamespace AND i.indrelid::regclass::text <> 'schema_migrations'
+  UNION ALL SELECT pg_get_functiondef(oid) || coalesce(proacl::text, '') FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+  UNION ALL SELECT pg_get_viewdef(oid) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'm'
+) AS described (line))");
+}
+
 /// The schema of a database as pg_dump prints it, without the random markers of newer versions.
 std::string dump_schema(const std::string& database) {
+  if (access((tests::service("PAM_TEST_PG_BIN") + "/pg_dump").c_str(), X_OK) != 0)
+    return describe_schema(database);
   const std::string command = tests::service("PAM_TEST_PG_BIN") +
                               "/pg_dump --schema-only --host=" + tests::service("PAM_TEST_PG_SOCKET_DIR") +
                               " --port=" + tests::service("PAM_TEST_PG_PORT") +

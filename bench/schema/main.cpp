@@ -1,0 +1,170 @@
+// What size does to a refresh (P7) and what a refresh costs the database (P8), on the real schema with the
+// real statement. `./dev bench schema` is the short form; the full one is
+//   ./dev bench schema --large 20000000 --small 200000 --seconds 60 --settings 'shared_buffers = 4GB'
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+#include <vector>
+
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+#include "bench/schema/fill.hpp"
+#include "bench/schema/refreshes.hpp"
+
+namespace pam::bench {
+namespace {
+
+struct plan {
+  std::int64_t small = 20'000;
+  std::int64_t large = 400'000;
+  int seconds = 5;
+  int rate = 300;
+  int repeats = 5;
+  std::string settings = "shared_buffers = 256MB";
+};
+
+constexpr double p7_target = 1.2;
+constexpr double p8_wal_target = 320;
+constexpr double p8_hot_target = 95;
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+/// A private server by tests/support/services.sh with `settings`, ended with the object.
+class service {
+ public:
+  explicit service(const std::string& settings)
+      : directory_(std::filesystem::temp_directory_path() / fmt::format("pam_bench_schema_{}", ::getpid())) {
+    ::setenv("PAM_TEST_PG_SETTINGS", settings.c_str(), 1);
+    run("start");
+    std::ifstream env{directory_ / "env"};
+    for (std::string line; std::getline(env, line);) {
+      const auto equals = line.find('=');
+      if (equals == std::string::npos) continue;
+      const std::string name = line.substr(0, equals);
+      if (name == "PAM_TEST_PG_SOCKET_DIR") where_.host = line.substr(equals + 1);
+      if (name == "PAM_TEST_PG_PORT")
+        where_.port = static_cast<std::uint16_t>(std::stoi(line.substr(equals + 1)));
+      if (name == "PAM_TEST_PG_SUPERUSER") where_.user = line.substr(equals + 1);
+    }
+  }
+  ~service() {
+    try {
+      run("stop");
+      std::filesystem::remove_all(directory_);
+    } catch (const std::exception& failure) {
+      fmt::print(stderr, "{}\n", failure.what());
+    }
+  }
+  service(const service&) = delete;
+  service& operator=(const service&) = delete;
+  [[nodiscard]] const db::admin_settings& where() const { return where_; }
+
+ private:
+  void run(const char* verb) const {
+    const std::string command = fmt::format("tests/support/services.sh {} '{}'", verb, directory_.string());
+    if (std::system(command.c_str()) != 0) throw std::runtime_error("failed: " + command);
+  }
+  std::filesystem::path directory_;
+  db::admin_settings where_;
+};
+
+/// WAL, HOT share and row writes of refreshes of few sessions, after every page had its full image.
+cost cost_of(const db::admin_settings& where, const filled& how,
+             std::unordered_map<std::int64_t, std::int32_t>& generations) {
+  arrival few{.rate = 400, .length = std::chrono::seconds{2}, .sessions = 200};
+  refresh(where, how, few, generations);
+  // A backend's counters arrive when it ends; each run has connections of its own.
+  const counters before = count(where, how);
+  const sample done = refresh(where, how, few, generations);
+  const counters after = count(where, how);
+  const auto each = [&](double difference) { return difference / static_cast<double>(done.refreshes); };
+  if (after.full_page_images > before.full_page_images)
+    fmt::print("note: {} full-page images inside, their bytes counted\n",
+               after.full_page_images - before.full_page_images);
+  return {.wal_bytes = each(after.wal_bytes - before.wal_bytes),
+          .hot_percent = 100 * (after.hot_updates - before.hot_updates) / (after.updates - before.updates),
+          .updates = each(after.updates - before.updates),
+          .inserts = each(after.inserts - before.inserts)};
+}
+
+void measure(const plan& how, const std::string& json) {
+  const service own{how.settings};
+  const filled small{how.small, "pam_bench_small"};
+  const filled large{how.large, "pam_bench_large"};
+  fill(own.where(), small);
+  fill(own.where(), large);
+  std::unordered_map<std::int64_t, std::int32_t> of_small;
+  std::unordered_map<std::int64_t, std::int32_t> of_large;
+  std::vector<double> ratios;
+  fmt::print("{:>8} {:>14} {:>14} {:>14} {:>14} {:>8}\n", "sample", "small p50 ms", "small p99 ms",
+             "large p50 ms", "large p99 ms", "ratio");
+  std::vector<double> small_p99;
+  std::vector<double> large_p99;
+  const auto in_ms = [](std::chrono::microseconds time) { return static_cast<double>(time.count()) / 1000; };
+  for (int repeat = 0; repeat < how.repeats; ++repeat) {
+    const arrival come{
+        .rate = how.rate, .length = std::chrono::seconds{how.seconds}, .sessions = small.sessions};
+    const arrival come_large{
+        .rate = how.rate, .length = std::chrono::seconds{how.seconds}, .sessions = large.sessions};
+    const sample few = refresh(own.where(), small, come, of_small);
+    const sample many = refresh(own.where(), large, come_large, of_large);
+    small_p99.push_back(in_ms(few.p99));
+    large_p99.push_back(in_ms(many.p99));
+    ratios.push_back(in_ms(many.p99) / in_ms(few.p99));
+    fmt::print("{:>8} {:>14.2f} {:>14.2f} {:>14.2f} {:>14.2f} {:>8.2f}\n", repeat, in_ms(few.p50),
+               in_ms(few.p99), in_ms(many.p50), in_ms(many.p99), ratios.back());
+  }
+  const cost paid = cost_of(own.where(), small, of_small);
+  const double ratio = median(ratios);
+  fmt::print("\nP7: p99 of {} sessions ÷ of {}: {:.2f} (target {:.1f}), {} refreshes/s\n", large.sessions,
+             small.sessions, ratio, p7_target, how.rate);
+  fmt::print(
+      "P8: {:.0f} bytes of WAL a refresh (target {:.0f}), {:.1f} % HOT (target {:.0f}), {:.2f} updates, "
+      "{:.2f} "
+      "inserts\n",
+      paid.wal_bytes, p8_wal_target, paid.hot_percent, p8_hot_target, paid.updates, paid.inserts);
+  drop(own.where(), large);
+  drop(own.where(), small);
+  if (json.empty()) return;
+  std::ofstream{json}
+      << fmt::format(
+             R"([{{"name":"p7_refresh_p99_large_to_small","ours":{:.3f},"reference":{:.3f},"ratio":{:.3f},"target":{},"met":{}}},)"
+             R"({{"name":"p8_wal_bytes","ours":{:.1f},"reference":{},"ratio":{:.3f},"target":1,"met":{}}},)"
+             R"({{"name":"p8_hot_percent","ours":{:.2f},"reference":{},"ratio":{:.3f},"target":1,"met":{}}}])",
+             median(large_p99), median(small_p99), ratio, p7_target, ratio <= p7_target, paid.wal_bytes,
+             p8_wal_target, paid.wal_bytes / p8_wal_target, paid.wal_bytes <= p8_wal_target, paid.hot_percent,
+             p8_hot_target, paid.hot_percent / p8_hot_target, paid.hot_percent >= p8_hot_target)
+      << '\n';
+}
+
+}  // namespace
+}  // namespace pam::bench
+
+int main(int argc, char** argv) {
+  pam::bench::plan how;
+  std::string json;
+  CLI::App app{"A refresh on the real schema: what size does to it, what it costs"};
+  app.add_option("--small", how.small, "sessions of the small database")->check(CLI::PositiveNumber);
+  app.add_option("--large", how.large, "sessions of the large database")->check(CLI::PositiveNumber);
+  app.add_option("--seconds", how.seconds, "length of one sample")->check(CLI::PositiveNumber);
+  app.add_option("--rate", how.rate, "refreshes a second, open loop")->check(CLI::PositiveNumber);
+  app.add_option("--repeats", how.repeats, "samples of each, interleaved")->check(CLI::PositiveNumber);
+  app.add_option("--settings", how.settings, "lines for postgresql.conf");
+  app.add_option("--json", json, "file for the result");
+  CLI11_PARSE(app, argc, argv);
+  try {
+    pam::bench::measure(how, json);
+  } catch (const std::exception& failure) {
+    fmt::print(stderr, "{}\n", failure.what());
+    return 1;
+  }
+  return 0;
+}
