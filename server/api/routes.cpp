@@ -89,7 +89,6 @@ constexpr std::array switched_off{
     off("/passkeys/{id}"),
     off("/passkeys/{ceremony}/{step}"),
     off("/admin/generate_link"),
-    off("/admin/audit"),
     off("/admin/users"),
     off("/admin/users/{id}"),
     off("/admin/users/{id}/{part}"),
