@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -45,6 +46,16 @@ std::size_t count_of(const std::string& text, const std::string& part) {
   return found;
 }
 
+/// How an Insert message of pgoutput begins ("Logical Replication Message Formats"): the row's table by
+/// its oid in network order, then the new row.
+std::string insert_into(const std::string& oid) {
+  const auto number = static_cast<std::uint32_t>(std::stoul(oid));
+  std::string text = "I";
+  for (const int shift : {24, 16, 8, 0})
+    text += static_cast<char>(number >> static_cast<unsigned>(shift) & 0xffU);
+  return text + "N";
+}
+
 TEST(publication, of_the_audit_log_is_read_by_logical_decoding) {
   const tests::test_database database;
   auto owner = database.open();
@@ -77,8 +88,9 @@ TEST(publication, of_the_audit_log_is_read_by_logical_decoding) {
   ASSERT_TRUE(owner.query("SELECT pg_drop_replication_slot($1)", {slot}).has_value());
   EXPECT_EQ(count_of(seen, "first_event"), 1U) << seen;
   EXPECT_EQ(count_of(seen, "second_event"), 1U) << seen;
-  EXPECT_THAT(seen, HasSubstr("auth_events"));
-  EXPECT_THAT(seen, Not(HasSubstr("auth_events_2"))) << "partitions are published as their table";
+  const auto table = owner.query("SELECT 'auth_events'::regclass::oid::int8");
+  EXPECT_EQ(count_of(seen, insert_into(*table->values[0][0])), 2U)
+      << "partitions are published as their table";
   EXPECT_THAT(seen, Not(HasSubstr("unpublished")));
 }
 
