@@ -121,7 +121,7 @@ describe('administration', { timeout: 180_000 }, () => {
     }
     assertProblem(await call(first, 'GET', '/auth/v1/admin/audit?account_id=7', { token }), 400, 'validation_failed');
     assertProblem(await audit('', account.access_token), 403, 'not_admin');
-    assertProblem(await audit('', undefined), 401, 'no_authorization');
+    assertProblem(await audit('', null), 401, 'no_authorization');
   });
 
   test('reads reports, as old as maintenance lets them become', async () => {

@@ -199,7 +199,7 @@ describe('the contract, profile compatible', { timeout: 240_000 }, () => {
       ['DELETE', `/factors/${id}`], ['POST', `/factors/${id}/challenge`], ['POST', `/factors/${id}/verify`], ['POST', '/recovery-codes'],
       ['POST', '/passkeys/registration/options'], ['POST', '/passkeys/authentication/verify'], ['GET', '/passkeys'], ['PATCH', `/passkeys/${id}`],
       ['POST', '/admin/generate_link'], ['GET', '/admin/users?page=1&per_page=50'], ['POST', '/admin/users'], ['PUT', `/admin/users/${id}`],
-      ['GET', `/admin/users/${id}/factors`], ['DELETE', `/admin/users/${id}/factors/${id}`], ['GET', '/admin/audit'],
+      ['GET', `/admin/users/${id}/factors`], ['DELETE', `/admin/users/${id}/factors/${id}`],
       ['GET', '/admin/oauth/clients'], ['POST', '/sso'], ['POST', '/sso/saml/acs'], ['GET', `/oauth/authorizations/${id}`],
       ['POST', `/oauth/authorizations/${id}/consent`], ['GET', '/user/oauth/grants'], ['GET', '/admin/custom-providers'],
       ['POST', '/token?grant_type=web3']]) {

@@ -104,7 +104,7 @@ export const routes = [
   {
     method: 'DELETE', path: '/sessions/{id}',
     async valid(context) {
-      const account = await spare(context);
+      const account = await newAccount(context.server); // one account takes a burst of 20 sign-ins, no more
       const { session_id } = claimsOf((await newSession(context.server, account)).access_token);
       return { path: under(`/sessions/${session_id}`), token: account.access_token };
     },
