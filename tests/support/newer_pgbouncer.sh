@@ -32,7 +32,7 @@ mirror() {
   while read -r uri; do
     printf '%s\n' "$uri" && return
   done < <(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Release: $codename" 'Component: main')
-  fail "apt knows no archive of $codename to take $release from (see /etc/apt/sources.list.d)"
+  fail "apt knows no archive of $codename to take $release from: correct its sources and run apt-get update"
 }
 
 # An apt that knows one release and no installed package; proxies and access stay the machine's.
