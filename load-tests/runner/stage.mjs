@@ -66,7 +66,7 @@ export class Stage {
     const file = join(this.root, 'pgbouncer.ini');
     const version = /(\d+)\.(\d+)/.exec(await run(this.pgbouncerProgram, ['--version']));
     this.poolerVersion = version[0];
-    const isOld = Number(version[1]) < 21 && version[1] !== undefined && Number(version[0].split('.')[0]) === 1;
+    const isOld = Number(version[1]) === 1 && Number(version[2]) < 21;
     // docs/adr/0016: unnamed statements are planned each time, and must be planned for their values.
     const plan = isOld ? " connect_query='SET plan_cache_mode = force_custom_plan'" : '';
     writeFileSync(join(this.root, 'users.txt'), '"pam_app" ""\n"postgres" ""\n');

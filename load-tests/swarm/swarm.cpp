@@ -230,8 +230,9 @@ void swarm::serve_timers() {
 
 // No timer for each answer: nearly all of them come.
 void swarm::sweep() {
-  sign_in_budget_ =
-      std::min(sign_in_budget_ + plan_.sign_ins_per_second, std::max(1.0, 2 * plan_.sign_ins_per_second));
+  // Who thinks longer while ramping signs in less often, too.
+  const double rate = plan_.sign_ins_per_second / slowness();
+  sign_in_budget_ = std::min(sign_in_budget_ + rate, std::max(1.0, 2 * rate));
   for (std::uint32_t i = 0; i < plan_.users; ++i) {
     swarm_user& of = users_[i];
     if (of.is_busy && now_ > of.gives_up) fail(of, "no answer");
@@ -288,9 +289,12 @@ void swarm::on_connected(swarm_user& of) {
   become_free(of);
 }
 
+double swarm::slowness() const {
+  return phase_ == phase::ramp ? plan_.ramp_factor : 1;
+}
+
 std::chrono::milliseconds swarm::think() const {
-  const double factor = phase_ == phase::ramp ? plan_.ramp_factor : 1;
-  return std::chrono::duration_cast<std::chrono::milliseconds>(plan_.think * factor);
+  return std::chrono::duration_cast<std::chrono::milliseconds>(plan_.think * slowness());
 }
 
 // The first action lies anywhere in the user's think time: nobody acts in step.

@@ -34,8 +34,8 @@ struct swarm_plan {
   std::string ledger;                ///< what the clients were told, written at the end; empty: not at all
   std::uint32_t first = 0;           ///< user numbers [first, first + users)
   std::uint32_t users = 100;
-  std::chrono::milliseconds think{30'000};    ///< mean time between a user's actions
-  double ramp_factor = 1;                     ///< think times while ramping are so much longer
+  std::chrono::milliseconds think{30'000};  ///< mean time between a user's actions
+  double ramp_factor = 1;                   ///< think times while ramping are so much longer, sign-ins rarer
   std::chrono::seconds access_lifetime{300};  ///< of the tokens users start with
   std::chrono::milliseconds tolerance{50};    ///< an action begun later than this after its time is late
   std::chrono::milliseconds give_up{15'000};  ///< no answer within it: failed
@@ -108,6 +108,7 @@ class swarm {
   void watch(swarm_user& of, std::uint32_t events, bool is_new);
   void schedule(swarm_user& of);
   void act_from_now_on(swarm_user& of);
+  [[nodiscard]] double slowness() const;
   [[nodiscard]] std::chrono::milliseconds think() const;
 
   // Answers (swarm_answers.cpp).
