@@ -1,10 +1,12 @@
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <system_error>
 
@@ -274,6 +276,22 @@ void write_hashing(metrics_writer& out, const crypto::hash_pool& hashes) {
               static_cast<double>(seen.waited_microseconds) / microseconds_per_second);
 }
 
+// From Linux 6.2 on the folder's size is the count. Walking 19,000 entries costs 20 ms of a core, which every
+// scrape of a busy server would pay.
+std::optional<std::uint64_t> open_descriptors() {
+  struct stat folder{};
+  if (::stat("/proc/self/fd", &folder) != 0) return std::nullopt;
+  if (folder.st_size > 0) return static_cast<std::uint64_t>(folder.st_size);
+  std::error_code failure;
+  std::uint64_t count = 0;
+  for (std::filesystem::directory_iterator at{"/proc/self/fd", failure}, end; !failure && at != end;
+       at.increment(failure)) {
+    ++count;
+  }
+  if (failure) return std::nullopt;
+  return count;
+}
+
 void write_process(metrics_writer& out) {
   struct rusage used{};
   getrusage(RUSAGE_SELF, &used);
@@ -289,13 +307,7 @@ void write_process(metrics_writer& out) {
     out.gauge("process_resident_memory_bytes", "Resident memory.",
               resident_pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)));
   }
-  std::error_code failure;
-  std::uint64_t descriptors = 0;
-  for (std::filesystem::directory_iterator at{"/proc/self/fd", failure}, end; !failure && at != end;
-       at.increment(failure)) {
-    ++descriptors;
-  }
-  if (!failure) out.gauge("process_open_fds", "Open file descriptors.", descriptors);
+  if (const auto count = open_descriptors()) out.gauge("process_open_fds", "Open file descriptors.", *count);
   struct rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
     out.gauge("process_max_fds", "Limit of open file descriptors.",

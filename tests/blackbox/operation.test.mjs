@@ -1,13 +1,14 @@
 // What an operator relies on: probes, metrics, logs, crashes, stops, restarts, and errors at start.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
 import { assertProblem, assertTokenResponse, call, callInternal, claimsOf, forget, getUser, logOut, metric, newAccount, newEmail,
   newPassword, newSession, refresh, signIn, signUp } from './support/client.mjs';
+import { connect } from './support/raw.mjs';
 import { quickStop, run, startServer, temporaryFolder, until } from './support/server.mjs';
 
 describe('the internal port', { timeout: 120_000 }, () => {
@@ -34,6 +35,17 @@ describe('the internal port', { timeout: 120_000 }, () => {
     const before = await metric(server, 'pam_db_statements_total');
     await newAccount(server);
     assert.ok(await metric(server, 'pam_db_statements_total') > before);
+  });
+
+  test('counts its open descriptors', async () => {
+    const held = await Promise.all(Array.from({ length: 20 }, () => connect(server)));
+
+    // The request for the metrics is a descriptor more at that moment, and another may just be closing.
+    const said = await metric(server, 'process_open_fds');
+    const seen = readdirSync(`/proc/${server.pids.server}/fd`).length;
+
+    held.forEach((socket) => socket.destroy());
+    assert.ok(seen > 20 && Math.abs(said - seen) <= 5, `said ${said}, open are ${seen}`);
   });
 
   test('keeps the number of its series bounded, whatever is asked for', async () => {
