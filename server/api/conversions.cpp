@@ -110,12 +110,16 @@ void answer_grant(service& application, net::request_context& request, auth::gra
                   std::vector<std::string_view> weak_password_reasons) {
   const auth::access_tokens& tokens = application.tokens();
   const std::chrono::seconds lifetime = tokens.next_lifetime();
+  const std::uint64_t epoch = tokens.epoch();
   const protocol::access_claims claims = claims_of(tokens, granted.account, granted.session, lifetime);
   auto signed_token = tokens.sign(protocol::encode(claims));
   if (signed_token.has_error()) {
     answer_error(application, request, signed_token.error(), origin::token);
     return;
   }
+  // Its first request comes over this very connection, most likely: no need to verify what we just signed.
+  application.verified().keep(*signed_token, {{granted.account.id, granted.session.id}, claims.iat, {}},
+                              claims.exp, epoch);
   protocol::token_response body;
   body.access_token = std::move(*signed_token);
   body.expires_in = lifetime.count();

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createHmac, createPublicKey, generateKeyPairSync, sign, verify } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 
-import { assertProblem, call, claimsOf, forget, getUser, logOut, newAccount } from './support/client.mjs';
+import { assertProblem, call, claimsOf, forget, getUser, logOut, metric, newAccount } from './support/client.mjs';
 import { quickStop, startServer } from './support/server.mjs';
 
 const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
@@ -28,6 +28,18 @@ describe('bearer tokens', { timeout: 120_000 }, () => {
   after(async () => {
     forget(server);
     await server?.stop();
+  });
+
+  test('are known to the process that signed them', async () => {
+    const own = await startServer({ env: { ...quickStop, PAM_SERVER__SHARDS: '1' } });
+    const known = await metric(own, 'pam_auth_verified_tokens_total', 'outcome="known"');
+
+    const fresh = await newAccount(own);
+    assert.equal((await getUser(own, fresh.access_token)).status, 200);
+
+    assert.equal(await metric(own, 'pam_auth_verified_tokens_total', 'outcome="known"'), known + 1);
+    forget(own);
+    await own.stop();
   });
 
   test('verify with the published key and carry the promised claims', () => {
