@@ -10,6 +10,7 @@
 
 #include "server/cli/command.hpp"
 #include "server/cli/migrate.hpp"
+#include "server/net/tls_buffers.hpp"
 #include "server/runtime/dev.hpp"
 #include "server/runtime/serve.hpp"
 
@@ -120,6 +121,7 @@ void add_migrate_command(CLI::App& app, command_context& context) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  pam::net::keep_tls_buffers();
   CLI::App app{"PAM Auth: the account and session server of the PAM platform", "pam-auth"};
   app.require_subcommand(1);
   const pam::runtime::environment variables = pam::runtime::process_environment();

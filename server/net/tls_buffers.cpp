@@ -1,0 +1,63 @@
+#include "server/net/tls_buffers.hpp"
+
+#include <malloc.h>
+
+#include <array>
+#include <cstdlib>
+
+#include <openssl/crypto.h>
+
+namespace pam::net {
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool is_sanitized = true;
+#elif defined(__has_feature)
+constexpr bool is_sanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+#else
+constexpr bool is_sanitized = false;
+#endif
+
+// Every record buffer of OpenSSL 3, for reading or writing, is a little above 16 KiB; all are given the same
+// size, so that any one kept serves the next. malloc rounds up by less than `slack`.
+constexpr std::size_t smallest = 16 * 1024;
+constexpr std::size_t given = 18 * 1024;
+constexpr std::size_t slack = 64;
+
+struct kept_buffers {
+  std::array<void*, tls_buffers_kept> memory;
+  std::size_t count;
+};
+constinit thread_local kept_buffers kept{};
+
+void* reallocate(void* memory, std::size_t size, const char* /*file*/, int /*line*/) {
+  return std::realloc(memory, size);
+}
+
+}  // namespace
+
+namespace detail {
+
+void* allocate(std::size_t size, const char* /*file*/, int /*line*/) {
+  if (size < smallest || size > given) return std::malloc(size);
+  return kept.count > 0 ? kept.memory[--kept.count] : std::malloc(given);
+}
+
+void release(void* memory, const char* /*file*/, int /*line*/) {
+  // The last one in is the first one out: it is still in the processor's cache.
+  const std::size_t size = malloc_usable_size(memory);
+  if (size >= given && size < given + slack && kept.count < kept.memory.size()) {
+    kept.memory[kept.count++] = memory;
+    return;
+  }
+  std::free(memory);
+}
+
+}  // namespace detail
+
+bool keep_tls_buffers() {
+  if (is_sanitized) return false;
+  return CRYPTO_set_mem_functions(detail::allocate, reallocate, detail::release) == 1;
+}
+
+}  // namespace pam::net
