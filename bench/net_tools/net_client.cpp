@@ -214,7 +214,10 @@ class client {
     const load::parsed_answer parsed = load::parse_answer(of.in);
     if (parsed.is_malformed) return fail(of);
     if (!parsed.answer) return;
-    if (parsed.answer->status != how_.status || parsed.answer->bytes != of.in.size()) return fail(of);
+    if (parsed.answer->status != how_.status || parsed.answer->bytes != of.in.size()) {
+      if (failed_ == 0) fmt::print(stderr, "the first wrong answer:\n{}\n", of.in);
+      return fail(of);
+    }
     of.answer_size = of.in.size();
     of.in.clear();
     on_answer(of);
