@@ -79,8 +79,9 @@ export class Place extends Stage {
   }
 
   /** Keep-alive requests for some seconds: CPU of the server for each, and how busy it was. */
-  async hammer(server, port, requests, { isTls, seconds = 2, connections = 64, status = 200 } = {}) {
-    const client = this.client('hammer', port, requests, { isTls, more: ['--seconds', seconds, '--connections', connections, '--status', status] });
+  async hammer(server, port, requests, { isTls, seconds = 2, connections = 64, status = 200, inTurn = false } = {}) {
+    const client = this.client('hammer', port, requests, { isTls, more: ['--seconds', seconds, '--connections', connections, '--status', status,
+      ...(inTurn ? ['--in-turn'] : [])] });
     await client.said(1);
     const before = cpuOf(server.pid);
     const result = await client.said(2);

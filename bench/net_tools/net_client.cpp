@@ -43,8 +43,9 @@ struct plan {
   std::string address = "127.0.0.1";
   std::string source = "127.0.1.99";
   std::uint16_t port = 0;
-  std::string certificate;  ///< empty: plaintext
-  std::string requests;     ///< file of whole requests, separated by NUL; connections take them in turn
+  std::string certificate;   ///< empty: plaintext
+  std::string requests;      ///< file of whole requests, separated by NUL; connections take them in turn
+  bool takes_turns = false;  ///< each request of a connection is the next of the file, not its own again
   std::size_t connections = 64;
   std::size_t in_flight = 64;  ///< handshakes at once
   double seconds = 2;
@@ -135,11 +136,13 @@ class client {
   void connect_all() {
     for (std::size_t i = 0; i < how_.connections; ++i) {
       while (connecting_ >= how_.in_flight) turn(1'000);
-      peers_[i].request = requests_[i % requests_.size()];
+      peers_[i].request = next_request();
       open(peers_[i]);
     }
     while (connecting_ > 0) turn(1'000);
   }
+
+  std::string_view next_request() { return requests_[next_++ % requests_.size()]; }
 
   void open(peer& of) {
     ++connecting_;
@@ -226,7 +229,10 @@ class client {
   void on_answer(peer& of) {
     ++answers_;
     latency_.add(std::chrono::duration_cast<std::chrono::microseconds>(now_ - of.sent));
-    if (is_repeating_) return send(of);
+    if (is_repeating_) {
+      if (how_.takes_turns) of.request = next_request();
+      return send(of);
+    }
     if (is_resetting_) reset(of);
   }
 
@@ -268,6 +274,7 @@ class client {
   std::size_t connecting_ = 0;
   std::size_t answers_ = 0;
   std::size_t failed_ = 0;
+  std::size_t next_ = 0;
   bool is_repeating_ = false;
   bool is_resetting_ = false;
 };
@@ -288,6 +295,7 @@ int main(int argc, char** argv) {
     each->add_option("--source", how.source, "IPv4 address to connect from");
     each->add_option("--certificate", how.certificate, "PEM file of the trust anchor; none: plaintext");
     each->add_option("--requests", how.requests, "file of requests, separated by NUL")->required();
+    each->add_flag("--in-turn", how.takes_turns, "the next request of the file each time");
     each->add_option("--connections", how.connections)->check(CLI::Range(1, 19'900));
     each->add_option("--in-flight", how.in_flight, "handshakes at once");
     each->add_option("--seconds", how.seconds);
