@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "server/crypto/detail/caller.hpp"
+#include "server/crypto/detail/hash_memory.hpp"
 #include "server/crypto/detail/job_pool.hpp"
 #include "server/crypto/password_hash.hpp"
 #include "server/crypto/random.hpp"
@@ -174,6 +175,7 @@ std::shared_ptr<const pool_facts> facts_for(const hash_cost& cost) {
   std::array<std::byte, 32> random = {};
   fill_random(random);
   auto dummy = hash_password(secret{std::span<const std::byte>{random}}, cost);
+  detail::hash_memory::drop();  // this thread hashes no more
   if (dummy.has_error()) throw std::runtime_error("hash pool: cannot make one hash: " + dummy.error().detail);
   return std::make_shared<const pool_facts>(pool_facts{cost, std::move(*dummy)});
 }
@@ -183,8 +185,9 @@ std::shared_ptr<const pool_facts> facts_for(const hash_cost& cost) {
 struct hash_pool::impl {
   explicit impl(const hash_pool_config& settings)
       : facts(facts_for(settings.cost)),
-        jobs(std::make_shared<detail::job_pool>(detail::job_pool_config{
-            settings.threads, settings.queue_limit, settings.max_wait, settings.nice})) {}
+        jobs(std::make_shared<detail::job_pool>(
+            detail::job_pool_config{settings.threads, settings.queue_limit, settings.max_wait, settings.nice,
+                                    detail::hash_memory::drop})) {}
 
   std::shared_ptr<const pool_facts> facts;
   std::shared_ptr<detail::job_pool> jobs;

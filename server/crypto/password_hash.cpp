@@ -7,6 +7,7 @@
 
 #include "server/crypto/detail/base64url.hpp"
 #include "server/crypto/detail/foreign_hash.hpp"
+#include "server/crypto/detail/hash_memory.hpp"
 #include "server/crypto/detail/sodium.hpp"
 
 namespace pam::crypto {
@@ -84,6 +85,7 @@ std::optional<result<bool>> recompute(int alg, const argon2_fields& fields, cons
   if (fields.lanes != 1 || fields.salt.size() != salt_bytes || fields.passes < min_passes)
     return std::nullopt;
   std::array<unsigned char, max_field_bytes> tag = {};
+  const detail::hash_memory::use kept;
   const int outcome = crypto_pwhash(tag.data(), fields.tag.size(), password.view().data(), password.size(),
                                     reinterpret_cast<const unsigned char*>(fields.salt.data()), fields.passes,
                                     std::size_t{fields.memory_kib} * 1024, alg);
@@ -126,6 +128,7 @@ constexpr std::array schemes{
 result<std::string> hash_password(const secret& password, const hash_cost& cost) {
   detail::ensure_sodium();
   std::array<char, crypto_pwhash_argon2id_STRBYTES> text = {};
+  const detail::hash_memory::use kept;
   if (crypto_pwhash_argon2id_str(text.data(), password.view().data(), password.size(), cost.passes,
                                  std::size_t{cost.memory_kib} * 1024) != 0) {
     return error{errc::failure, "argon2: not enough memory"};

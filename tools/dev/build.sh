@@ -74,6 +74,7 @@ dev_bench_script() {
   mkdir -p build/bench
   say "$name"
   ulimit -n "$(ulimit -Hn)"
+  choose_pgbouncer
   node "bench/$name/main.mjs" --json "build/bench/$name.json" "$@"
   say "wrote build/bench/$name.json"
 }

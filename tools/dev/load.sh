@@ -1,6 +1,13 @@
 # shellcheck shell=bash
 # Load tests by users (swarm), and by k6 and wrk. Sourced, never run.
 
+# Debian 12's own PgBouncer is older than 1.21: PAM_PGBOUNCER=/usr/sbin/pgbouncer measures that one.
+choose_pgbouncer() {
+  [ -z "${PAM_PGBOUNCER:-}" ] || return 0
+  tests/support/newer_pgbouncer.sh build/load/pgbouncer
+  export PAM_PGBOUNCER="$PWD/build/load/pgbouncer/pgbouncer"
+}
+
 # dev_load PROFILE|check|k6|wrk [options]
 dev_load() {
   local what="${1:?load needs a profile of load-tests/targets.toml (2k, 60k, 200k), or check, k6, wrk}"
@@ -13,11 +20,7 @@ dev_load() {
       ensure_packages build run load
       build_preset release pam-auth swarm
       ulimit -n "$(ulimit -Hn)"
-      # Debian's own is older than 1.21: PAM_PGBOUNCER=/usr/sbin/pgbouncer measures that one.
-      if [ -z "${PAM_PGBOUNCER:-}" ]; then
-        tests/support/newer_pgbouncer.sh build/load/pgbouncer
-        PAM_PGBOUNCER="$PWD/build/load/pgbouncer/pgbouncer"
-      fi
+      choose_pgbouncer
       exec node load-tests/runner/main.mjs "$what" --pgbouncer "$PAM_PGBOUNCER" "$@"
       ;;
   esac

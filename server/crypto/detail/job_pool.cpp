@@ -98,7 +98,7 @@ void job_pool::close() {
 void job_pool::work() {
   std::unique_lock lock{mutex_};
   while (true) {
-    has_work_.wait(lock, [this] { return is_closing_ || !waiting_.empty(); });
+    wait_for_work(lock);
     if (is_closing_) return;
     const auto now = clock::now();
     const auto expired = take_expired(now);
@@ -117,6 +117,16 @@ void job_pool::work() {
     next.reset();
     lock.lock();
   }
+}
+
+void job_pool::wait_for_work(std::unique_lock<std::mutex>& lock) {
+  const auto has_news = [this] { return is_closing_ || !waiting_.empty(); };
+  if (settings_.on_idle != nullptr && !has_work_.wait_for(lock, settings_.idle_after, has_news)) {
+    lock.unlock();
+    settings_.on_idle();
+    lock.lock();
+  }
+  has_work_.wait(lock, has_news);
 }
 
 void job_pool::run_one(job& next) {

@@ -39,6 +39,9 @@ struct job_pool_config {
   std::size_t queue_limit = 256;
   std::chrono::milliseconds max_wait{2'000};
   int nice = 0;
+  /// Called on a thread of the pool that has had nothing to do for `idle_after`, once until its next job.
+  void (*on_idle)() = nullptr;
+  std::chrono::milliseconds idle_after{1'000};
 };
 
 /// Threads of low priority behind a bounded first-come queue whose entries expire on time, also while
@@ -77,6 +80,7 @@ class job_pool {
   using queue = std::deque<std::shared_ptr<job>>;
 
   void work();
+  void wait_for_work(std::unique_lock<std::mutex>& lock);
   void watch();
   void run_one(job& next);
   void refuse_all(const queue& jobs, errc why);
