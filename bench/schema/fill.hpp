@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -15,8 +16,10 @@ struct filled {
 };
 
 /// Makes the database, migrates it and fills it with sessions of the last four months, spread over their
-/// partitions, in steps with a line of progress each; then vacuums.
-void fill(const db::admin_settings& where, const filled& how);
+/// partitions, in steps with a line of progress each; then vacuums. Goes on where an earlier call ended.
+/// @param budget  begins no further step after it
+/// @return whether the database is complete
+bool fill(const db::admin_settings& where, const filled& how, std::chrono::seconds budget);
 void drop(const db::admin_settings& where, const filled& how);
 
 /// What the database counted, for P8.

@@ -1,6 +1,9 @@
 // What size does to a refresh (P7) and what a refresh costs the database (P8), on the real schema with the
-// real statement. `./dev bench schema` is the short form; the full one is
-//   ./dev bench schema --large 20000000 --small 200000 --seconds 60 --settings 'shared_buffers = 4GB'
+// real statement. `./dev bench schema` is the short form; the full one fills first and measures later:
+//   ./dev bench schema --data /tmp/p7 --large 20000000 --small 200000 --settings 'shared_buffers = 4GB'
+//   --fill-for 60
+//   ./dev bench schema --data /tmp/p7 --large 20000000 --small 200000 --seconds 30 --rate 700
+// The first is repeated until it says that all is filled; the second ends with what stops the server.
 #include <unistd.h>
 
 #include <algorithm>
@@ -26,6 +29,8 @@ struct plan {
   int rate = 300;
   int repeats = 5;
   std::string settings = "shared_buffers = 256MB";
+  std::string data;
+  int fill_for = 0;
 };
 
 constexpr double p7_target = 1.2;
@@ -37,11 +42,15 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-/// A private server by tests/support/services.sh with `settings`, ended with the object.
+/// A private server by tests/support/services.sh with `settings`, ended with the object unless it has a
+/// folder to be found again in.
 class service {
  public:
-  explicit service(const std::string& settings)
-      : directory_(std::filesystem::temp_directory_path() / fmt::format("pam_bench_schema_{}", ::getpid())) {
+  service(const std::string& settings, const std::string& kept)
+      : directory_(kept.empty() ? std::filesystem::temp_directory_path() /
+                                      fmt::format("pam_bench_schema_{}", ::getpid())
+                                : std::filesystem::absolute(kept)),
+        is_kept_(!kept.empty()) {
     ::setenv("PAM_TEST_PG_SETTINGS", settings.c_str(), 1);
     run("start");
     std::ifstream env{directory_ / "env"};
@@ -56,6 +65,7 @@ class service {
     }
   }
   ~service() {
+    if (is_kept_) return;
     try {
       run("stop");
       std::filesystem::remove_all(directory_);
@@ -73,8 +83,15 @@ class service {
     if (std::system(command.c_str()) != 0) throw std::runtime_error("failed: " + command);
   }
   std::filesystem::path directory_;
+  bool is_kept_;
   db::admin_settings where_;
 };
+
+void vacuum_by_itself(const db::admin_settings& where, bool is_on) {
+  auto on = open(where, "postgres");
+  run(on, fmt::format("ALTER SYSTEM SET autovacuum = {}", is_on ? "on" : "off"));
+  run(on, "SELECT pg_reload_conf()");
+}
 
 /// WAL, HOT share and row writes of refreshes of few sessions, after every page had its full image.
 cost cost_of(const db::admin_settings& where, const filled& how,
@@ -96,13 +113,20 @@ cost cost_of(const db::admin_settings& where, const filled& how,
 }
 
 void measure(const plan& how, const std::string& json) {
-  const service own{how.settings};
+  const service own{how.settings, how.data};
   const filled small{how.small, "pam_bench_small"};
   const filled large{how.large, "pam_bench_large"};
-  fill(own.where(), small);
-  fill(own.where(), large);
-  std::unordered_map<std::int64_t, std::int32_t> of_small;
-  std::unordered_map<std::int64_t, std::int32_t> of_large;
+  const std::chrono::seconds budget{how.fill_for > 0 ? how.fill_for : 86'400};
+  // Vacuum has nothing to do before the end, and nothing shall run between two calls.
+  vacuum_by_itself(own.where(), false);
+  const bool is_filled = fill(own.where(), small, budget) && fill(own.where(), large, budget);
+  if (how.fill_for > 0) {
+    fmt::print("{}\n", is_filled ? "All is filled." : "Not filled yet: run it again.");
+    return;
+  }
+  vacuum_by_itself(own.where(), true);
+  auto of_small = refreshed_before(own.where(), small);
+  auto of_large = refreshed_before(own.where(), large);
   std::vector<double> ratios;
   fmt::print("{:>8} {:>14} {:>14} {:>14} {:>14} {:>8}\n", "sample", "small p50 ms", "small p99 ms",
              "large p50 ms", "large p99 ms", "ratio");
@@ -131,8 +155,13 @@ void measure(const plan& how, const std::string& json) {
       "{:.2f} "
       "inserts\n",
       paid.wal_bytes, p8_wal_target, paid.hot_percent, p8_hot_target, paid.updates, paid.inserts);
-  drop(own.where(), large);
-  drop(own.where(), small);
+  if (how.data.empty()) {
+    drop(own.where(), large);
+    drop(own.where(), small);
+  } else {
+    fmt::print("The databases are kept; tests/support/services.sh stop '{}' ends and removes them.\n",
+               how.data);
+  }
   if (json.empty()) return;
   std::ofstream{json}
       << fmt::format(
@@ -158,6 +187,10 @@ int main(int argc, char** argv) {
   app.add_option("--rate", how.rate, "refreshes a second, open loop")->check(CLI::PositiveNumber);
   app.add_option("--repeats", how.repeats, "samples of each, interleaved")->check(CLI::PositiveNumber);
   app.add_option("--settings", how.settings, "lines for postgresql.conf");
+  app.add_option("--data", how.data, "folder of a server that is kept for the next run");
+  app.add_option("--fill-for", how.fill_for, "only fill, for about so many seconds; needs --data")
+      ->check(CLI::PositiveNumber)
+      ->needs("--data");
   app.add_option("--json", json, "file for the result");
   CLI11_PARSE(app, argc, argv);
   try {

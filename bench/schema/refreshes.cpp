@@ -102,7 +102,7 @@ std::chrono::microseconds percentile(std::vector<std::chrono::nanoseconds>& of, 
 std::vector<boost::uuids::uuid> day_floors(const db::admin_settings& where, const filled& how) {
   auto on = open(where, how.database);
   const auto found = on.query(
-      "SELECT replace(uuid7_floor(date_trunc('day', now()) - n * interval '1 day')::text, '-', '') FROM "
+      "SELECT replace(uuid7_floor(day - n * interval '1 day')::text, '-', '') FROM bench_fill, "
       "generate_series(0, 99) n ORDER BY n");
   if (found.has_error()) throw std::runtime_error(found.error().detail);
   std::vector<boost::uuids::uuid> floors;
@@ -116,6 +116,17 @@ std::vector<boost::uuids::uuid> day_floors(const db::admin_settings& where, cons
 }
 
 }  // namespace
+
+std::unordered_map<std::int64_t, std::int32_t> refreshed_before(const db::admin_settings& where,
+                                                                const filled& how) {
+  auto on = open(where, how.database);
+  const auto found = on.query(
+      "SELECT ('x' || right(id::text, 12))::bit(48)::bigint, generation FROM sessions WHERE generation > 0");
+  if (found.has_error()) throw std::runtime_error(found.error().detail);
+  std::unordered_map<std::int64_t, std::int32_t> generations;
+  for (const db::text_row& row : found->values) generations.emplace(std::stoll(*row[0]), std::stoi(*row[1]));
+  return generations;
+}
 
 sample refresh(const db::admin_settings& where, const filled& how, const arrival& coming,
                std::unordered_map<std::int64_t, std::int32_t>& generations) {

@@ -23,6 +23,11 @@ struct arrival {
   std::int64_t sessions = 0;
 };
 
+/// The generations of sessions that an earlier run refreshed, by number. Reads the whole table, which also
+/// brings it into memory as far as there is room.
+std::unordered_map<std::int64_t, std::int32_t> refreshed_before(const db::admin_settings& where,
+                                                                const filled& how);
+
 /// Refreshes by the product's own statement. A session's hash is stored again unchanged and its generation is
 /// remembered in `generations`, so that any session may come again. Throws when one fails.
 sample refresh(const db::admin_settings& where, const filled& how, const arrival& coming,

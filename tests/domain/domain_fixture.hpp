@@ -45,8 +45,9 @@ class domain_test : public testing::TestWithParam<route> {
   /// Changes the test's sessions behind the server's back, as time or an operator would.
   void run_sql(const std::string& sql);
   std::string query_one(const std::string& sql);
-  /// Another direct connection to the suite's database, as the superuser.
+  /// Another direct connection to the suite's database, as the superuser or somebody else.
   static db::admin_connection open_admin() { return store_->open(); }
+  static db::admin_connection open_admin(const std::string& user) { return store_->open(user); }
 
   [[nodiscard]] auth::sessions& sessions() { return *sessions_; }
   [[nodiscard]] auth::accounts& accounts() { return *accounts_; }

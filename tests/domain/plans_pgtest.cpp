@@ -1,6 +1,6 @@
 // How PostgreSQL carries out every statement of the catalogue, with the plans the server gets: generic (its
-// role's setting) and custom. PAM_TEST_ACCOUNTS and PAM_TEST_SESSIONS choose the size; the long run is
-//   PAM_TEST_ACCOUNTS=1000000 PAM_TEST_SESSIONS=5000000 build/release/bin/plan_pgtests
+// role's setting) and custom. PAM_TEST_ACCOUNTS and PAM_TEST_SESSIONS choose the size, PAM_TEST_PLAN_TABLE a
+// file for the table of docs/database.md; the long run is ./dev test --only plans.
 // A small table is read as a whole for good reason, so below 100,000 accounts sequential scans are made
 // expensive: one that is left has no index to use.
 #include <gmock/gmock.h>
@@ -8,18 +8,23 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <iostream>
+#include <fstream>
 #include <map>
 #include <regex>
 #include <set>
 
 #include "server/auth/statements.hpp"
 #include "server/cli/migration_runner.hpp"
+#include "tests/domain/plan_table.hpp"
 #include "tests/support/test_database.hpp"
 
 namespace {
 
 using pam::db::pg_type;
+using pam::tests::joined;
+using pam::tests::parent_of;
+using pam::tests::seen_plan;
+using pam::tests::table_line;
 
 long size_of(const char* name, long otherwise) {
   const char* given = std::getenv(name);
@@ -61,21 +66,6 @@ const std::set<std::string> small_tables{
     "report_active",        "report_daily_events", "report_daily_sessions",
     "report_daily_sign_ups"};
 
-/// The table a partition belongs to.
-std::string parent_of(const std::string& relation) {
-  static const std::regex suffix{"_[0-9]{6}([0-9]{2})?$"};
-  return std::regex_replace(relation, suffix, "");
-}
-
-/// The index of the parent that a partition's index belongs to, by what stands for sure in both names.
-struct seen_plan {
-  std::set<std::string> seq_scans;
-  std::set<std::string> indexes;
-  std::map<std::string, std::set<std::string>> partitions;  ///< by parent
-  bool has_sort = false;
-  std::string text;
-};
-
 class plans : public testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -92,7 +82,7 @@ class plans : public testing::Test {
   static std::string fill_script() {
     const std::string accounts = std::to_string(account_count);
     const std::string sessions = std::to_string(session_count);
-    return "SET synchronous_commit = off;"
+    return "SET synchronous_commit = off; SET session_replication_role = replica;"  // no foreign key checks
            "SELECT make_partition(t, now() - make_interval(months => n)) FROM unnest(ARRAY['sessions', "
            "'auth_events']) t, generate_series(1, 4) n;"
            "INSERT INTO accounts (id, email, hashed_password, created_at) SELECT "
@@ -222,8 +212,12 @@ class plans : public testing::Test {
                 (account_count < 100'000 ? "; SET enable_seqscan = off" : "") + "; BEGIN; PREPARE p" + list +
                 " AS " + std::string{what.sql});
     if (ready.has_error()) throw std::runtime_error(std::string{what.sql} + ": " + ready.error().detail);
-    const auto lines =
-        app.query("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, BUFFERS OFF) EXECUTE p" + arguments);
+    const std::string explain =
+        "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, BUFFERS ON) EXECUTE p" + arguments;
+    // The first time fills the connection's own caches, which is no cost of the statement.
+    const auto first = app.run("SAVEPOINT once; " + explain + "; ROLLBACK TO once");
+    if (first.has_error()) throw std::runtime_error(std::string{what.sql} + ": " + first.error().detail);
+    const auto lines = app.query(explain);
     if (lines.has_error()) throw std::runtime_error(std::string{what.sql} + ": " + lines.error().detail);
     seen_plan plan;
     const std::regex scan{
@@ -231,6 +225,11 @@ class plans : public testing::Test {
     for (const auto& row : lines->values) {
       const std::string line = row[0].value_or("");
       plan.text += line + "\n";
+      std::smatch pages;
+      if (plan.buffers.empty() &&
+          std::regex_search(line, pages, std::regex{R"(Buffers: shared (?:hit=(\d+))?\s*(?:read=(\d+))?)"}))
+        plan.buffers = std::to_string((pages[1].matched ? std::stol(pages[1]) : 0) +
+                                      (pages[2].matched ? std::stol(pages[2]) : 0));
       if (line.find("never executed") != std::string::npos) continue;
       if (std::regex_search(line, std::regex{R"(^\s*(->\s+)?(Incremental )?Sort\s+\()"}))
         plan.has_sort = true;
@@ -263,42 +262,38 @@ class plans : public testing::Test {
   static inline std::unique_ptr<pam::tests::test_database> database_;
 };
 
-std::string joined(const std::set<std::string>& names) {
-  std::string text;
-  for (const std::string& each : names) text += (text.empty() ? "" : " ") + each;
-  return text.empty() ? "-" : text;
+void expect_good(const pam::db::statement& what, const std::string& mode, const seen_plan& plan) {
+  const allowance& allowed = allowance_of(what.sql);
+  const std::string where = std::string{what.sql} + "\n" + mode + "\n" + plan.text;
+  for (const std::string& relation : plan.seq_scans)
+    EXPECT_TRUE(small_tables.contains(parent_of(relation))) << "a sequential scan of " << relation << "\n"
+                                                            << where;
+  for (const auto& [parent, partitions] : plan.partitions)
+    EXPECT_LE(static_cast<int>(partitions.size()), allowed.partitions)
+        << parent << ": " << joined(partitions) << "\n"
+        << where;
+  EXPECT_TRUE(!plan.has_sort || allowed.sorts) << "a sort\n" << where;
 }
 
 TEST_F(plans, of_every_statement_use_an_index_one_partition_and_no_sort) {
-  const bool is_verbose = std::getenv("PAM_TEST_ACCOUNTS") != nullptr;
+  const char* table_file = std::getenv("PAM_TEST_PLAN_TABLE");
+  std::string table = "| statement | plan | index | partitions | pages |\n|---|---|---|---|---|\n";
   for (const pam::db::statement* what : pam::auth::statement_catalogue()) {
     if (what->sql.find("ensure_partitions") != std::string_view::npos) continue;  // DDL, when there is any
-    const allowance& allowed = allowance_of(what->sql);
-    for (const std::string mode : {"force_generic_plan", "force_custom_plan"}) {
-      const seen_plan plan = plan_of(*what, mode);
-      for (const std::string& relation : plan.seq_scans)
-        EXPECT_TRUE(small_tables.contains(parent_of(relation))) << "a sequential scan of " << relation << "\n"
-                                                                << what->sql << "\n"
-                                                                << mode << "\n"
-                                                                << plan.text;
-      for (const auto& [parent, partitions] : plan.partitions)
-        EXPECT_LE(static_cast<int>(partitions.size()), allowed.partitions)
-            << parent << ": " << joined(partitions) << "\n"
-            << what->sql << "\n"
-            << mode << "\n"
-            << plan.text;
-      EXPECT_TRUE(!plan.has_sort || allowed.sorts) << "a sort\n"
-                                                   << what->sql << "\n"
-                                                   << mode << "\n"
-                                                   << plan.text;
-      if (!is_verbose) continue;
-      std::size_t partitions = 0;
-      for (const auto& [parent, some] : plan.partitions) partitions = std::max(partitions, some.size());
-      std::cout << what->name.view() << " " << (mode == "force_generic_plan" ? "generic" : "custom ")
-                << " partitions " << partitions << (plan.has_sort ? " sort" : "") << " indexes "
-                << joined(plan.indexes) << " | " << what->sql.substr(0, 60) << "\n";
-    }
+    const seen_plan generic = plan_of(*what, "force_generic_plan");
+    const seen_plan custom = plan_of(*what, "force_custom_plan");
+    expect_good(*what, "force_generic_plan", generic);
+    expect_good(*what, "force_custom_plan", custom);
+    const std::string as_generic = table_line(*what, "generic", generic);
+    const std::string as_custom = table_line(*what, "custom", custom);
+    const bool is_same = generic.indexes == custom.indexes && generic.has_sort == custom.has_sort &&
+                         generic.seq_scans == custom.seq_scans && generic.buffers == custom.buffers;
+    table += is_same ? table_line(*what, "both", generic) : as_generic + as_custom;
   }
+  if (table_file == nullptr) return;
+  std::ofstream out{table_file};
+  out << table;
+  ASSERT_TRUE(out.flush()) << "could not write " << table_file;
 }
 
 // An index costs every writer. A unique one is a rule; any other must serve a statement, or stand here.

@@ -96,6 +96,13 @@ test_sql() {
   run_tap sql build/results/sql.tap tests/sql/run
 }
 
+# Everything about the schema: the runner, recipes and migrations under load, plans, maintenance, reports,
+# the audit log and its publication, the SQL itself.
+test_schema() {
+  test_sql
+  test_ctest schema '^schema$'
+}
+
 test_layers() {
   say "layers"
   run_tap layers build/results/layers.tap tools/check_layers_test
@@ -161,9 +168,14 @@ dev_test() {
   case "$only" in
     layers) test_layers ;;
     sql) ensure_packages test && test_sql ;;
+    schema)
+      ensure_packages build run test
+      build_preset "$test_preset" schema_tests schema_pgtests plan_pgtests upgrade_pgtests
+      test_schema
+      ;;
     versions)
       ensure_packages build run test
-      build_preset "$test_preset" schema_pgtests plan_pgtests domain_pgtests
+      build_preset "$test_preset" schema_pgtests plan_pgtests domain_pgtests upgrade_pgtests
       test_versions
       ;;
     format) ensure_packages format test && test_format ;;
@@ -182,7 +194,7 @@ dev_test() {
       ;;
     load) ensure_packages build run load && build_preset release pam-auth swarm && test_load ;;
     all) test_everything ;;
-    *) die "no label '$only'; there are unit, pg, blackbox, sdk, chaos, layers, format, sql, versions, load, wire" ;;
+    *) die "no label '$only'; there are unit, pg, blackbox, sdk, chaos, layers, format, sql, schema, versions, load, wire" ;;
   esac
   print_results
 }
