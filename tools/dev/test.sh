@@ -2,15 +2,19 @@
 # Runs every kind of test and prints one total. Sourced, never run.
 
 test_preset=asan
+# Not the benches: they count allocations by an operator new of their own.
+tsan_targets=(api_tests auth_tests cli_tests crypto_tests db_core_tests net_tests protocol_tests runtime_tests
+  schema_tests swarm_tests db_pg_tests pam-auth)
 
-# GoogleTest and other ctest entries with these labels (a regular expression).
+# test_ctest NAME LABELS [OPTION...]   GoogleTest and other ctest entries with these labels (a regular expression)
 test_ctest() {
   local name="$1" labels="$2" folder="build/$test_preset" out passed failed
+  shift 2
   out="$PWD/$folder/results-$name"
   rm -rf "$out" && mkdir -p "$out"
   say "$name tests"
   # A trailing slash makes GoogleTest write one file an executable.
-  GTEST_OUTPUT="xml:$out/" ctest --test-dir "$folder" -L "$labels" --output-on-failure \
+  GTEST_OUTPUT="xml:$out/" ctest --test-dir "$folder" -L "$labels" "$@" --output-on-failure \
     --output-junit "$out/junit.xml" --no-tests=ignore >&2 || true
   if [ -s "$out/junit.xml" ]; then
     read -r passed failed < <(tally_ctest "$out/junit.xml" "$out")
@@ -18,6 +22,26 @@ test_ctest() {
     passed=0 failed=1
   fi
   record "$name" "$passed" "$failed"
+}
+
+# What ThreadSanitizer is told: tests/support/tsan.supp names third-party code only, each with its reason.
+tsan_options() {
+  echo "suppressions=$PWD/tests/support/tsan.supp:second_deadlock_stack=1:history_size=4${TSAN_OPTIONS:+:$TSAN_OPTIONS}"
+}
+
+# Unit tests, everything threaded over a real PostgreSQL, and a server with requests, reloads and a successor.
+# A report of ThreadSanitizer fails the test during which it came.
+test_tsan() {
+  local TSAN_OPTIONS
+  test_preset=tsan
+  TSAN_OPTIONS="$(tsan_options)"
+  export TSAN_OPTIONS
+  test_ctest unit '^unit$'
+  test_ctest pg '^pg$' -R '^(services_.*|db_pg_tests)$'
+  install_node_packages
+  say "black-box tests against build/tsan/bin/pam-auth"
+  run_tap blackbox/tsan build/tsan/results/blackbox.tap \
+    env PAM_AUTH_BIN="$PWD/build/tsan/bin/pam-auth" tests/blackbox/run --threads
 }
 
 # run_tap NAME FILE COMMAND...   runs a TAP producer, shows its failures, records its numbers
@@ -183,6 +207,11 @@ dev_test() {
       ensure_packages build run test && build_preset "$test_preset"
       test_ctest "$only" "^$only\$"
       ;;
+    tsan)
+      ensure_packages build run test
+      build_preset tsan "${tsan_targets[@]}"
+      test_tsan
+      ;;
     chaos)
       ensure_packages build run test && build_preset release pam-auth
       test_chaos
@@ -194,7 +223,7 @@ dev_test() {
       ;;
     load) ensure_packages build run load && build_preset release pam-auth swarm && test_load ;;
     all) test_everything ;;
-    *) die "no label '$only'; there are unit, pg, blackbox, sdk, chaos, layers, format, sql, schema, versions, load, wire" ;;
+    *) die "no label '$only'; there are unit, pg, blackbox, sdk, chaos, layers, format, sql, schema, versions, load, wire, tsan" ;;
   esac
   print_results
 }
