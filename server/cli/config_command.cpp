@@ -39,8 +39,21 @@ int run_config_check(const std::string& file, const runtime::environment& variab
   return success;
 }
 
+int run_config_explain(const std::string& key, const std::string& file, const runtime::environment& variables,
+                       std::ostream& out, std::ostream& err) {
+  const runtime::explanation told = runtime::explain_config(key, file, variables);
+  if (!told.is_known) {
+    err << "pam-auth config explain: " << told.text;
+    return usage;
+  }
+  out << told.text;
+  if (told.findings.empty()) return success;
+  err << "no value is in force, the configuration is refused:\n" << runtime::to_string(told.findings);
+  return failure;
+}
+
 void add_config_command(CLI::App& app, command_context& context) {
-  auto* group = app.add_subcommand("config", "Print or check configuration");
+  auto* group = app.add_subcommand("config", "Print, explain or check configuration");
   group->require_subcommand(0, 1);
   const auto print_default = std::make_shared<bool>(false);
   const auto checked_file = std::make_shared<std::string>();
@@ -59,6 +72,14 @@ void add_config_command(CLI::App& app, command_context& context) {
   check->callback([&context, file] {
     context.status = run_config_check(*file, context.variables, context.out, context.err);
   });
+  auto* explain = group->add_subcommand("explain", "Tell everything about one key, and its value in force");
+  const auto key = std::make_shared<std::string>();
+  const auto explained_file = std::make_shared<std::string>();
+  explain->add_option("key", *key, "section.key, or the name of its variable")->required();
+  explain->add_option("--config", *explained_file, "Configuration file (TOML)")->envname("PAM_CONFIG");
+  explain->callback([&context, key, explained_file] {
+    context.status = run_config_explain(*key, *explained_file, context.variables, context.out, context.err);
+  });
   group->callback([&context, group, print_default, checked_file] {
     if (!group->get_subcommands().empty()) return;
     if (*print_default) {
@@ -66,7 +87,7 @@ void add_config_command(CLI::App& app, command_context& context) {
     } else if (!checked_file->empty()) {
       context.status = run_config_check(*checked_file, context.variables, context.out, context.err);
     } else {
-      throw CLI::RequiredError("config needs default, check FILE or reference");
+      throw CLI::RequiredError("config needs default, explain KEY, check FILE or reference");
     }
   });
 }

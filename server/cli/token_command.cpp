@@ -65,7 +65,7 @@ int run_token(const runtime::configuration& settings, const token_request& wante
   }
   const auto keys = runtime::load_keys(settings);
   if (!keys) {
-    err << "cannot use keys.file: " << keys.error().detail << "\n";
+    err << "cannot use " << keys.error().key << ": " << keys.error().message << "\n";
     return failure;
   }
   const auto claims = claims_of(settings, wanted);

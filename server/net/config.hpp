@@ -32,6 +32,10 @@ struct tls_config {
   std::string private_key_file;  ///< PEM
   std::string
       ticket_secret_file;  ///< 32 or more bytes shared by all processes; empty: random in each process
+  /// PEM authorities: a client must show a certificate of theirs, and there are no session tickets, so that
+  /// each connection proves it anew; empty: clients show nothing.
+  std::string client_ca_file;
+  std::string section = "tls";  ///< of the configuration the files are named in, for messages
 };
 
 struct listener_config {

@@ -44,19 +44,20 @@ std::string openssl_reason() {
   return text != nullptr ? text : "error " + std::to_string(code);
 }
 
-tls_error failed(std::string message) {
-  return tls_error{std::move(message)};
+tls_error failed(std::string message, std::string key = "") {
+  return tls_error{std::move(message), std::move(key)};
 }
 
 /// Opens the file once to tell "missing" and "not allowed" from "not PEM".
 std::optional<tls_error> check_readable(const std::string& file, std::string_view what,
-                                        std::string_view key) {
-  if (file.empty()) return failed("no " + std::string(what) + ": set tls." + std::string(key));
+                                        const std::string& key) {
+  if (file.empty()) return failed("no " + std::string(what) + ": set " + key, key);
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> opened(std::fopen(file.c_str(), "re"), &std::fclose);
   if (opened) return std::nullopt;
   const std::string reason = std::strerror(errno);
-  return failed(std::string(what) + " " + file + " cannot be read: " + reason + "; check tls." +
-                std::string(key) + " and the file's owner and mode");
+  return failed(std::string(what) + " " + file + " cannot be read: " + reason + "; check " + key +
+                    " and the file's owner and mode",
+                key);
 }
 
 int select_protocol(SSL*, const unsigned char** chosen, unsigned char* length, const unsigned char* offered,
@@ -93,13 +94,13 @@ bool apply_policy(SSL_CTX* context) {
          SSL_CTX_set_session_id_context(context, session_context.data(), session_context.size()) == 1;
 }
 
-std::optional<tls_error> check_validity(SSL_CTX* context, const std::string& file) {
+std::optional<tls_error> check_validity(SSL_CTX* context, const std::string& file, const std::string& key) {
   const X509* const certificate = SSL_CTX_get0_certificate(context);
   if (X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0) {
-    return failed("certificate " + file + " has expired: renew it");
+    return failed("certificate " + file + " has expired: renew it", key);
   }
   if (X509_cmp_current_time(X509_get0_notBefore(certificate)) > 0) {
-    return failed("certificate " + file + " is not valid yet: check the clock of this host");
+    return failed("certificate " + file + " is not valid yet: check the clock of this host", key);
   }
   return std::nullopt;
 }
@@ -107,29 +108,56 @@ std::optional<tls_error> check_validity(SSL_CTX* context, const std::string& fil
 std::optional<tls_error> load_identity(SSL_CTX* context, const tls_config& settings) {
   const std::string& certificate = settings.certificate_file;
   const std::string& key = settings.private_key_file;
-  if (auto why = check_readable(certificate, "certificate", "certificate_file")) return why;
-  if (auto why = check_readable(key, "private key", "private_key_file")) return why;
+  const std::string at_certificate = settings.section + ".certificate_file";
+  const std::string at_key = settings.section + ".private_key_file";
+  if (auto why = check_readable(certificate, "certificate", at_certificate)) return why;
+  if (auto why = check_readable(key, "private key", at_key)) return why;
   if (SSL_CTX_use_certificate_chain_file(context, certificate.c_str()) != 1) {
     return failed("certificate " + certificate + " is no acceptable PEM chain (" + openssl_reason() +
-                  "): the server's certificate comes first, then its issuers");
+                      "): the server's certificate comes first, then its issuers",
+                  at_certificate);
   }
   if (SSL_CTX_use_PrivateKey_file(context, key.c_str(), SSL_FILETYPE_PEM) != 1) {
     const std::string reason = openssl_reason();
     if (SSL_CTX_get0_privatekey(context) == nullptr && reason.find("mismatch") == std::string::npos) {
-      return failed("private key " + key + " is no acceptable unencrypted PEM key (" + reason + ")");
+      return failed("private key " + key + " is no acceptable unencrypted PEM key (" + reason + ")", at_key);
     }
     return failed("private key " + key + " does not belong to certificate " + certificate +
-                  ": give the key it was issued for");
+                      ": give the key it was issued for",
+                  at_key);
   }
   if (SSL_CTX_check_private_key(context) != 1) {
     ERR_clear_error();
     return failed("private key " + key + " does not belong to certificate " + certificate +
-                  ": give the key it was issued for");
+                      ": give the key it was issued for",
+                  at_key);
   }
-  return check_validity(context, certificate);
+  return check_validity(context, certificate, at_certificate);
 }
 
-result<std::string, tls_error> ticket_secret(const std::string& file) {
+/// Clients must prove who they are, at every connection.
+std::optional<tls_error> require_clients(SSL_CTX* context, const tls_config& settings) {
+  const std::string& file = settings.client_ca_file;
+  const std::string at_file = settings.section + ".client_ca_file";
+  if (auto why = check_readable(file, "authorities of clients", at_file)) return why;
+  STACK_OF(X509_NAME)* const names = SSL_load_client_CA_file(file.c_str());
+  if (names == nullptr || SSL_CTX_load_verify_file(context, file.c_str()) != 1) {
+    sk_X509_NAME_pop_free(names, X509_NAME_free);
+    return failed("authorities of clients " + file + " hold no acceptable PEM certificate (" +
+                      openssl_reason() + "): give the certificates that sign those of clients",
+                  at_file);
+  }
+  SSL_CTX_set_client_CA_list(context, names);  // takes them
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  // A resumed session would outlive an authority that was taken out of the file.
+  SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
+  if (SSL_CTX_set_num_tickets(context, 0) == 1) return std::nullopt;
+  return failed("OpenSSL refuses to do without session tickets: " + openssl_reason());
+}
+
+result<std::string, tls_error> ticket_secret(const tls_config& settings) {
+  const std::string& file = settings.ticket_secret_file;
+  const std::string at_file = settings.section + ".ticket_secret_file";
   constexpr std::size_t least = detail::ticket_keys::least_secret;
   if (file.empty()) {
     std::string random(least, '\0');
@@ -138,12 +166,13 @@ result<std::string, tls_error> ticket_secret(const std::string& file) {
     }
     return {boost::system::in_place_value, std::move(random)};
   }
-  if (auto why = check_readable(file, "session ticket secret", "ticket_secret_file")) return *why;
+  if (auto why = check_readable(file, "session ticket secret", at_file)) return *why;
   std::ifstream stream(file, std::ios::binary);
   std::string secret{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
   if (stream.bad() || secret.size() < least) {
     return failed("session ticket secret " + file + " is shorter than 32 bytes: fill it with random bytes, " +
-                  "the same for every process");
+                      "the same for every process",
+                  at_file);
   }
   return {boost::system::in_place_value, std::move(secret)};
 }
@@ -175,7 +204,10 @@ result<tls_context, tls_error> tls_context::load(const tls_config& settings) {
     return failed("OpenSSL refuses the TLS policy: " + openssl_reason());
   }
   if (auto why = load_identity(context.get(), settings)) return *why;
-  auto secret = ticket_secret(settings.ticket_secret_file);
+  if (!settings.client_ca_file.empty()) {
+    if (auto why = require_clients(context.get(), settings)) return *why;
+  }
+  auto secret = ticket_secret(settings);
   if (secret.has_error()) return secret.error();
   if (!detail::ticket_keys::install(context.get(), std::move(*secret))) {
     return failed("session ticket keys cannot be installed: " + openssl_reason());

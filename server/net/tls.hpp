@@ -14,6 +14,7 @@ namespace pam::net {
 /// Why a TLS context could not be made: names the file and OpenSSL's reason, with the cure.
 struct tls_error {
   std::string message;
+  std::string key;  ///< "section.key" that names the file at fault; empty: no file's
 };
 [[noreturn]] void throw_exception_from_error(const tls_error& failure, const boost::source_location& where);
 

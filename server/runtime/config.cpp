@@ -33,8 +33,7 @@ boost::system::result<configuration, config_errors> parse_config(std::string_vie
   return reader.take_settings();
 }
 
-boost::system::result<configuration, config_errors> load_config(const std::string& file,
-                                                                const environment& variables) {
+boost::system::result<std::string, config_errors> read_config_file(const std::string& file) {
   std::ifstream in{file, std::ios::binary};
   if (!in) return one_error(file, "cannot be opened; `pam-auth config default` prints one to start from");
   std::string text(file_limit + 1, '\0');
@@ -42,7 +41,14 @@ boost::system::result<configuration, config_errors> load_config(const std::strin
   if (in.bad() || (in.fail() && !in.eof())) return one_error(file, "cannot be read");
   text.resize(static_cast<std::size_t>(in.gcount()));
   if (text.size() > file_limit) return one_error(file, "is larger than " + format_size(file_limit));
-  return parse_config(text, file, variables);
+  return text;
+}
+
+boost::system::result<configuration, config_errors> load_config(const std::string& file,
+                                                                const environment& variables) {
+  auto text = read_config_file(file);
+  if (text.has_error()) return text.error();
+  return parse_config(*text, file, variables);
 }
 
 environment process_environment() {

@@ -22,7 +22,7 @@ inline db::config watchful() {
   return how;
 }
 
-/// The whole configuration, validated. One struct a TOML section; `docs/configuration.md` is generated
+/// The whole configuration, validated. One struct a TOML section; the reference (`./dev docs`) is made
 /// from the same table that parses it.
 struct configuration {
   struct {
@@ -47,6 +47,9 @@ struct configuration {
   struct {
     std::string address = "127.0.0.1";
     std::uint16_t port = 9443;
+    std::string certificate_file;  ///< empty: plain HTTP
+    std::string private_key_file;
+    std::string client_ca_file;  ///< empty: whoever reaches the port may ask
   } internal;
   db::config database = watchful();    ///< [database], pools per shard
   std::string database_password_file;  ///< [database] password_file; already read into database.password
@@ -167,8 +170,21 @@ using config_errors = std::vector<config_error>;
 
 /// Every key with its default, range and meaning, as commented TOML. Parses to the defaults.
 [[nodiscard]] std::string default_config();
-/// docs/configuration.md: one table a section.
+/// The reference as Markdown, one table a section.
 [[nodiscard]] std::string config_reference_markdown();
+
+/// What `explain_config` has to say.
+struct explanation {
+  std::string text;        ///< of a known key: everything about it; else what was probably meant
+  config_errors findings;  ///< why no value is in force, if the configuration is refused
+  bool is_known = false;
+};
+/// Everything about one key: its meaning, what it takes, its defaults, how it is written, whether a reload
+/// applies it, the value in force and where that comes from. A secret's value is never told.
+/// @param key   "section.key", or the name of its variable
+/// @param file  the configuration; empty: defaults and environment only
+[[nodiscard]] explanation explain_config(std::string_view key, const std::string& file,
+                                         const environment& variables);
 
 /// Keys whose values differ, as "section.key".
 struct config_difference {

@@ -17,6 +17,9 @@ struct value_origin {
   std::string text;
 };
 
+/// The text of a configuration file of at most 1 MiB.
+[[nodiscard]] boost::system::result<std::string, config_errors> read_config_file(const std::string& file);
+
 /// One reading of a configuration: collects values from the file, then the environment, applies them in
 /// that order and gathers every finding. Used once.
 class config_reader {
@@ -32,6 +35,10 @@ class config_reader {
   /// Sorted by line, then by key.
   [[nodiscard]] config_errors take_findings();
   [[nodiscard]] configuration take_settings() { return std::move(settings_); }
+  /// The table, its targets bound to the values as read so far.
+  [[nodiscard]] const std::vector<option>& table() const { return table_; }
+  /// "pam.toml:12", "environment PAM_...", or "default".
+  [[nodiscard]] std::string origin_text(std::string_view key) const { return origin_of(key).text; }
 
  private:
   struct entry {
@@ -54,6 +61,7 @@ class config_reader {
   void apply_profile_choice();
   void resolve_credentials();
   void read_password(std::string_view key, std::string_view file_key);
+  void add_to_origin(std::string_view key, std::string_view source, std::string_view way);
   void check_rules();
   void check_rule(bool holds, std::string_view key, std::string_view other, std::string message);
 

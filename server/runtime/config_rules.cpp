@@ -56,6 +56,7 @@ void config_reader::resolve_credentials() {
               name);
     } else {
       path = folder->second + "/" + name;
+      add_to_origin(each.key, each.key, ", credential:" + name);
     }
   }
 }
@@ -79,6 +80,14 @@ void config_reader::read_password(std::string_view key, std::string_view file_ke
   if (auto wrong = assign(*find_option(table_, key), std::move(*line))) {
     report(origin_of(file_key), file_key, "the password in it " + *wrong);
   }
+  add_to_origin(key, file_key, ", first line of the file in " + std::string{file_key});
+}
+
+/// The value of `key` comes from where `source` was written, by way of something else.
+void config_reader::add_to_origin(std::string_view key, std::string_view source, std::string_view way) {
+  value_origin origin = origin_of(source);
+  origin.text += way;
+  origins_.insert_or_assign(find_option(table_, key)->key, std::move(origin));
 }
 
 /// A rule between two keys: reported at the one that was given, and not at all when one of them has a
@@ -124,6 +133,13 @@ void config_reader::check_rules() {
       "must fit");
   check_rule(c.tls.certificate_file.empty() == c.tls.private_key_file.empty(), "tls.certificate_file",
              "tls.private_key_file", "tls.certificate_file and tls.private_key_file must be given together");
+  check_rule(c.internal.certificate_file.empty() == c.internal.private_key_file.empty(),
+             "internal.certificate_file", "internal.private_key_file",
+             "internal.certificate_file and internal.private_key_file must be given together");
+  check_rule(
+      c.internal.client_ca_file.empty() || !c.internal.certificate_file.empty(), "internal.client_ca_file",
+      "internal.certificate_file",
+      "internal.client_ca_file needs internal.certificate_file: clients show certificates in TLS only");
   check_rule(
       c.keys.encryption_key_file.empty() || c.keys.encryption_key_command.empty(),
       "keys.encryption_key_command", "keys.encryption_key_file",

@@ -116,8 +116,11 @@ void add_listen(std::vector<option>& out, configuration& c) {
         .is_reloadable = true},
        {.key = "tls.ticket_secret_file",
         .target = &c.tls.ticket_secret_file,
-        .meaning = "32 or more random bytes shared by all processes, for session tickets; empty: no tickets",
-        .mark = option_mark::file}});
+        .meaning =
+            "32 or more random bytes shared by all processes, for session tickets; empty: each process "
+            "makes its own, and a client that meets another one shakes hands in full",
+        .mark = option_mark::file,
+        .is_reloadable = true}});
 }
 
 void add_limits(std::vector<option>& out, configuration& c) {
@@ -181,6 +184,19 @@ void add_admission(std::vector<option>& out, configuration& c) {
                  .target = &c.internal.port,
                  .meaning = "Internal port; 0: the system chooses",
                  .high = 65'535});
+  const auto file = [&out](std::string_view key, std::string& target, std::string_view meaning) {
+    out.push_back({.key = key,
+                   .target = &target,
+                   .meaning = meaning,
+                   .mark = option_mark::file,
+                   .is_reloadable = true});
+  };
+  file("internal.certificate_file", c.internal.certificate_file,
+       "PEM file: certificate and chain of the internal port; empty: it speaks plain HTTP. Giving or taking "
+       "it away needs a restart");
+  file("internal.private_key_file", c.internal.private_key_file, "PEM file: that certificate's private key");
+  file("internal.client_ca_file", c.internal.client_ca_file,
+       "PEM file of authorities: only clients with a certificate of theirs are served; empty: all are");
 }
 
 void add_database(std::vector<option>& out, configuration& c) {
@@ -293,14 +309,17 @@ void add_migrate(std::vector<option>& out, configuration& c) {
                .target = &c.keys.file,
                .meaning = "JWK Set with private members, as `pam-auth keys generate` writes it; read "
                           "again on SIGHUP",
-               .mark = option_mark::file},
+               .mark = option_mark::file,
+               .is_reloadable = true},
               {.key = "keys.encryption_key_file",
                .target = &c.keys.encryption_key_file,
                .meaning = "Key-encryption key of a sealed keys.file",
-               .mark = option_mark::file},
+               .mark = option_mark::file,
+               .is_reloadable = true},
               {.key = "keys.encryption_key_command",
                .target = &c.keys.encryption_key_command,
-               .meaning = "Shell command that prints the key-encryption key, instead of a file"}});
+               .meaning = "Shell command that prints the key-encryption key, instead of a file",
+               .is_reloadable = true}});
 }
 
 void add_maintain(std::vector<option>& out, configuration& c) {
@@ -509,7 +528,7 @@ std::span<const section> config_sections() {
 
 std::vector<option> options_of(configuration& settings) {
   std::vector<option> out;
-  out.reserve(112);
+  out.reserve(128);
   add_server(out, settings);
   add_listen(out, settings);
   add_limits(out, settings);

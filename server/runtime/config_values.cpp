@@ -162,6 +162,23 @@ std::string quoted_short(std::string_view text) {
   return quoted(text.substr(0, cut)) + " (cut)";
 }
 
+std::vector<std::string_view> nearest_of(std::string_view wanted,
+                                         const std::vector<std::string_view>& candidates, std::size_t count) {
+  const std::size_t limit = std::max<std::size_t>(2, wanted.size() / 3);
+  std::vector<std::pair<std::size_t, std::string_view>> found;
+  for (const std::string_view candidate : candidates) {
+    const bool contains_it = wanted.size() >= 3 && candidate.find(wanted) != std::string_view::npos;
+    const std::size_t away = contains_it ? 0 : distance(wanted, candidate);
+    if (away <= limit) found.emplace_back(away, candidate);
+  }
+  std::sort(found.begin(), found.end());
+  std::vector<std::string_view> out;
+  for (const auto& [away, candidate] : found) {
+    if (out.size() < count) out.push_back(candidate);
+  }
+  return out;
+}
+
 std::string_view nearest(std::string_view wanted, const std::vector<std::string_view>& candidates) {
   std::string_view best;
   std::size_t best_distance = std::max<std::size_t>(2, wanted.size() / 4) + 1;

@@ -32,6 +32,11 @@ namespace pam::runtime {
 /// `quoted`, but cut to a length that fits a message.
 [[nodiscard]] std::string quoted_short(std::string_view text);
 
+/// Up to `count` candidates that look like `wanted`, the most similar first: those that contain it, then
+/// those it may be a typo of.
+[[nodiscard]] std::vector<std::string_view> nearest_of(std::string_view wanted,
+                                                       const std::vector<std::string_view>& candidates,
+                                                       std::size_t count);
 /// The candidate most like `wanted`, or an empty view when none is similar enough to be a typo of it.
 [[nodiscard]] std::string_view nearest(std::string_view wanted,
                                        const std::vector<std::string_view>& candidates);

@@ -5,8 +5,8 @@
 
 namespace pam::runtime {
 
-/// The keys of `keys.file`, opened with the key-encryption key when it is sealed. Blocking. Errors name the
-/// key of the configuration and the cure.
-[[nodiscard]] crypto::result<crypto::key_ring> load_keys(const configuration& settings);
+/// The keys of `keys.file`, opened with the key-encryption key when it is sealed. Blocking.
+/// @return or the key of the configuration at fault, with the cure
+[[nodiscard]] boost::system::result<crypto::key_ring, config_error> load_keys(const configuration& settings);
 
 }  // namespace pam::runtime

@@ -13,6 +13,7 @@
 #include "async/tuple_await.hpp"
 #include "server/auth/statements.hpp"
 #include "server/runtime/load_keys.hpp"
+#include "server/runtime/load_tls.hpp"
 
 namespace pam::runtime {
 namespace {
@@ -91,7 +92,7 @@ boost::system::result<std::unique_ptr<server>, start_error> server::create(confi
                                                                            reread_configuration reread,
                                                                            start_up given) {
   auto keys = load_keys(settings);
-  if (keys.has_error()) return start_error{"keys.file: " + keys.error().detail};
+  if (keys.has_error()) return start_error{keys.error().key + ": " + keys.error().message};
   std::unique_ptr<server> made{
       new server{std::move(settings), log, std::move(*keys), std::move(reread), std::move(given)}};
   if (auto loaded = made->load_tls(); loaded.has_error()) return loaded.error();
@@ -105,10 +106,12 @@ boost::system::result<std::unique_ptr<server>, start_error> server::create(confi
 }
 
 boost::system::result<void, start_error> server::load_tls() {
-  if (!settings_.listen.is_tls) return {};
-  auto loaded = net::tls_context::load(settings_.tls);
-  if (loaded.has_error()) return start_error{loaded.error().message};
-  tls_.push_back(std::make_unique<net::tls_context>(std::move(*loaded)));
+  auto outside = load_tls_context(tls_of(settings_));
+  if (outside.has_error()) return start_error{outside.error().message};
+  if (*outside) tls_.push_back(std::move(*outside));
+  auto inside = load_tls_context(internal_tls_of(settings_));
+  if (inside.has_error()) return start_error{inside.error().message};
+  if (*inside) internal_tls_.push_back(std::move(*inside));
   return {};
 }
 
@@ -150,10 +153,11 @@ boost::system::result<void, start_error> server::make_internal() {
   net::listener_config where;
   where.address = settings_.internal.address;
   where.port = settings_.internal.port;
-  where.is_tls = false;
+  const net::tls_context* tls = internal_tls_.empty() ? nullptr : internal_tls_.back().get();
+  where.is_tls = tls != nullptr;
   where.reuse_port = false;
   internal_ =
-      std::make_unique<net::http_server>(control_, where, internal_limits(), nullptr, internal_application_);
+      std::make_unique<net::http_server>(control_, where, internal_limits(), tls, internal_application_);
   std::vector<net::unique_fd>& inherited = given_.listeners.internal;
   auto bound = inherited.empty() ? internal_->listen() : internal_->adopt(std::move(inherited.front()));
   if (bound.has_error()) return start_error{bound.error().message};
@@ -310,71 +314,6 @@ void server::on_stop_signal(int signal) {
   } else {
     begin_drain({std::chrono::milliseconds{0}, interactive_drain});
   }
-}
-
-void server::await_reload() {
-  reload_signals_.async_wait([this](const boost::system::error_code& failure, int) {
-    if (failure) return;
-    reload();
-    await_reload();
-  });
-}
-
-void server::reload() {
-  given_.manager.reloading();
-  reload_all();
-  given_.manager.ready("serving on port " + std::to_string(port_));
-}
-
-void server::reload_all() {
-  if (auto reopened = log_.reopen(); reopened.has_error()) {
-    log_.error("log_reopen_failed", {{"detail", reopened.error().message}}, "the old file stays in use");
-  }
-  reload_configuration();
-  reload_keys();
-  if (auto loaded = load_tls(); loaded.has_error()) {
-    log_.error("certificate_reload_failed", {{"detail", loaded.error().message}},
-               "the old certificate stays in use");
-    return;
-  }
-  if (!tls_.empty()) {
-    for (const auto& each : shards_) each->use(tls_.back().get());
-  }
-  log_.info("reloaded");
-}
-
-// Every shard signs and verifies with the new keys from its next call on.
-void server::reload_keys() {
-  auto fresh = load_keys(settings_);
-  if (fresh.has_error()) {
-    log_.error("keys_reload_failed", {{"detail", fresh.error().detail}}, "the old keys stay in use");
-    return;
-  }
-  keys_.exchange(std::move(*fresh));
-}
-
-// All of it is validated before any of it is used; an error keeps the old.
-void server::reload_configuration() {
-  if (!reread_) return;
-  auto fresh = reread_();
-  config_errors findings;
-  if (fresh.has_error()) {
-    findings = fresh.error();
-  } else {
-    findings = missing_for_serving(*fresh);
-  }
-  for (const config_error& each : findings) {
-    log_.error("configuration_refused",
-               {{"key", each.key}, {"origin", each.origin}, {"detail", each.message}},
-               "the old configuration stays in use");
-  }
-  if (!findings.empty()) return;
-  for (const std::string& key : difference(settings_, *fresh).needs_restart) {
-    log_.warn("needs_restart", {{"key", key}}, "changed, but takes effect at the next start only");
-  }
-  apply_reloadable(settings_, *fresh);
-  log_.set_level(parse_log_level(settings_.log.level).value_or(log_level::info));
-  apply_log_settings();
 }
 
 void server::apply_log_settings() {

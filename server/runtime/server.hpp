@@ -42,7 +42,7 @@ class server {
  public:
   /// Loads keys and certificate and binds every socket; nothing is accepted yet.
   /// @param settings  validated, and complete for serving
-  /// @param reread    reads the configuration again for SIGHUP; empty: only log and certificate are reloaded
+  /// @param reread    reads the configuration again for SIGHUP; empty: only what its files hold is reloaded
   static boost::system::result<std::unique_ptr<server>, start_error> create(configuration settings,
                                                                             logger& log,
                                                                             reread_configuration reread = {},
@@ -59,7 +59,7 @@ class server {
   /// closed, running requests finished, `drain_timeout`, the rest cut. SIGINT is a person at a keyboard:
   /// no delay, and two seconds for what runs. A successor that took over: no delay, and the listeners live
   /// on. A second signal cuts what still runs. SIGHUP reopens the log,
-  /// applies what is reloadable of the configuration and loads keys and certificate again.
+  /// reads configuration, keys and certificates again, validates all of it, and then uses all or nothing.
   /// Completes when every thread has ended. @return false when a bug ended it
   bool run();
 
@@ -89,10 +89,11 @@ class server {
   void on_stop_signal(int signal);
   void await_reload();
   void reload();
-  void reload_all();
-  void reload_configuration();
+  struct reloaded;
+  [[nodiscard]] bool reload_all();
+  [[nodiscard]] reloaded read_again();
+  void use(reloaded fresh);
   void apply_log_settings();
-  void reload_keys();
   struct drain_times {
     std::chrono::milliseconds delay;
     std::chrono::milliseconds timeout;
@@ -109,6 +110,7 @@ class server {
   observation observed_;
   db::connect_turns turns_;
   std::vector<std::unique_ptr<net::tls_context>> tls_;  // the last is current; older ones may still serve
+  std::vector<std::unique_ptr<net::tls_context>> internal_tls_;  // likewise
   shared_parts parts_;
   start_up given_;
   std::vector<std::unique_ptr<shard>> shards_;

@@ -1,6 +1,6 @@
 // TLS as another implementation of a client sees it, and certificates that change under load.
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
@@ -9,6 +9,7 @@ import { after, before, describe, test } from 'node:test';
 import tls from 'node:tls';
 
 import { call, forget } from './support/client.mjs';
+import { newCertificate } from './support/certificates.mjs';
 import { freePort, install } from './support/installation.mjs';
 import { until } from './support/server.mjs';
 
@@ -24,17 +25,6 @@ function sClient(server, args, input = '') {
   });
 }
 const request = 'GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n';
-
-function openssl(...args) {
-  execFileSync('openssl', args, { stdio: 'pipe' });
-}
-
-function newCertificate(folder, name) {
-  const [key, certificate] = [join(folder, `${name}.key`), join(folder, `${name}.crt`)];
-  openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key, '-out', certificate,
-    '-days', '2', '-subj', `/CN=${name}`, '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1');
-  return { key, certificate };
-}
 
 describe('TLS', { timeout: 300_000 }, () => {
   let site;
@@ -187,7 +177,7 @@ describe('TLS', { timeout: 300_000 }, () => {
       // A key of another certificate: all stays as it is, and the log says why.
       copyFileSync(newCertificate(site.folder, 'localhost-3').key, join(site.folder, 'server.key'));
       server.kill('SIGHUP');
-      await until(() => server.output.all.includes('certificate_reload_failed'), 'the refusal in the log');
+      await until(() => server.output.all.includes('reload_refused'), 'the refusal in the log');
       assert.match(server.output.all, /does not belong to certificate/);
       assert.equal(await shown(), 'localhost-2');
       copyFileSync(fresh.key, join(site.folder, 'server.key'));
