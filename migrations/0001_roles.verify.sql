@@ -33,7 +33,7 @@ BEGIN
     RAISE EXCEPTION 'The role pam_monitor is not a member of pg_monitor.';
   END IF;
   IF has_schema_privilege('pam_app', 'public', 'CREATE') THEN
-    RAISE EXCEPTION 'The role pam_app may create objects in the schema public.';
+    RAISE EXCEPTION 'The role pam_app may create objects in the schema public, and % may not forbid it: let a superuser run ALTER SCHEMA public OWNER TO pam_owner (PostgreSQL 14 does not give it to the owner of the database).', current_user;
   END IF;
   IF NOT has_schema_privilege('pam_owner', 'public', 'CREATE') THEN
     RAISE EXCEPTION 'The role pam_owner may not create objects in the schema public.';

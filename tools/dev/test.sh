@@ -110,6 +110,32 @@ test_versions() {
   run_tap versions build/results/versions.tap tests/versions/run "$PWD/build/$test_preset"
 }
 
+# Every statement explained at a million accounts and five million sessions (PAM_TEST_ACCOUNTS and
+# PAM_TEST_SESSIONS choose otherwise), on a server with the settings of such a size. Some minutes and 8 GB of
+# disk: asked for by name only. build/results/plans.md is the table of docs/database.md.
+test_plans() {
+  local folder="$PWD/build/$test_preset" services="$PWD/build/$test_preset/services-plans" passed failed
+  local settings=$'shared_buffers = 2GB\nmax_wal_size = 4GB\nmaintenance_work_mem = 512MB\nrandom_page_cost = 1.1'
+  say "plans of every statement, ${PAM_TEST_ACCOUNTS:=1000000} accounts, ${PAM_TEST_SESSIONS:=5000000} sessions"
+  rm -f "$folder/results-plans.xml" && mkdir -p build/results
+  PAM_TEST_PG_SETTINGS="$settings" tests/support/services.sh start "$services"
+  (
+    set -a
+    # shellcheck source=/dev/null
+    source "$services/env"
+    PAM_TEST_ACCOUNTS="$PAM_TEST_ACCOUNTS" PAM_TEST_SESSIONS="$PAM_TEST_SESSIONS" \
+      PAM_TEST_PLAN_TABLE="$PWD/build/results/plans.md" GTEST_OUTPUT="xml:$folder/results-plans.xml" \
+      "$folder/bin/plan_pgtests" >&2
+  ) || true
+  tests/support/services.sh stop "$services"
+  if [ -s "$folder/results-plans.xml" ]; then
+    read -r passed failed < <(tally_gtest "$folder/results-plans.xml")
+  else
+    passed=0 failed=1
+  fi
+  record plans "$passed" "$failed"
+}
+
 test_sql() {
   say "the SQL of the migrations"
   if ! (cd tests/sql && [ node_modules/.package-lock.json -nt package-lock.json ]); then
@@ -192,6 +218,10 @@ dev_test() {
   case "$only" in
     layers) test_layers ;;
     sql) ensure_packages test && test_sql ;;
+    plans)
+      ensure_packages build run test && build_preset "$test_preset" plan_pgtests
+      test_plans
+      ;;
     schema)
       ensure_packages build run test
       build_preset "$test_preset" schema_tests schema_pgtests plan_pgtests upgrade_pgtests
@@ -223,7 +253,7 @@ dev_test() {
       ;;
     load) ensure_packages build run load && build_preset release pam-auth swarm && test_load ;;
     all) test_everything ;;
-    *) die "no label '$only'; there are unit, pg, blackbox, sdk, chaos, layers, format, sql, schema, versions, load, wire, tsan" ;;
+    *) die "no label '$only'; there are unit, pg, blackbox, sdk, chaos, layers, format, sql, schema, plans, versions, load, wire, tsan" ;;
   esac
   print_results
 }

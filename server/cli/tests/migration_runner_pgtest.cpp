@@ -151,6 +151,8 @@ TEST(migrate, owner_alone_can_migrate_a_database_that_is_his_once_the_roles_exis
   ASSERT_TRUE(migrate_up(superuser, options).has_value());
   const tests::test_database second;
   ASSERT_TRUE(superuser.run("ALTER DATABASE " + second.name() + " OWNER TO pam_owner").has_value());
+  // Before PostgreSQL 15 the schema public was the superuser's whoever owned the database.
+  ASSERT_TRUE(second.open().run("ALTER SCHEMA public OWNER TO pam_owner").has_value());
   auto owner = second.open("pam_owner");
 
   const auto done = migrate_up(owner, options);
