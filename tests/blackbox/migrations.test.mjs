@@ -27,8 +27,10 @@ describe('while the schema changes', { timeout: 900_000 }, () => {
     server = await site.serve();
     direct = { PAM_MIGRATE__HOST: site.database.socket_dir, PAM_MIGRATE__PORT: String(site.database.pg_port),
       PAM_MIGRATE__DATABASE: site.database.database, PAM_MIGRATE__USER: 'postgres' };
-    await site.sql(`INSERT INTO accounts (id, email) SELECT uuid7(), 'there' || n || '@example.com'
-      FROM generate_series(1, ${accounts}) n`);
+    await site.sql(`WITH a AS (INSERT INTO accounts (id, email) SELECT uuid7(), 'there' || n || '@example.com'
+      FROM generate_series(1, ${accounts}) n RETURNING id, email)
+      INSERT INTO claims SELECT 'email', email, id, now() FROM a`);
+    await underLoad((seen) => answers(seen, 100));
   });
   after(async () => site?.end());
 
