@@ -160,10 +160,11 @@ migration_result<int> maintain(db::admin_connection& connection, const maintenan
     void (*run)(detail::maintenance_round&);
   };
   constexpr step steps[] = {
-      {"detach", detail::finish_detaches},     {"partitions", detail::make_partitions},
-      {"retention", detail::drop_partitions},  {"claims", detail::free_claims},
-      {"instances", detail::forget_instances}, {"vacuum", detail::vacuum_tables},
-      {"indexes", detail::rebuild_indexes},    {"reports", detail::refresh_reports},
+      {"detach", detail::finish_detaches},       {"partitions", detail::make_partitions},
+      {"retention", detail::drop_partitions},    {"claims", detail::free_claims},
+      {"instances", detail::forget_instances},   {"vacuum", detail::vacuum_tables},
+      {"statistics", detail::gather_statistics}, {"indexes", detail::rebuild_indexes},
+      {"reports", detail::refresh_reports},
   };
   const auto round_begin = steady_clock::now();
   for (const step& each : steps) {

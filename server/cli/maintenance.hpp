@@ -44,7 +44,8 @@ struct step_report {
 using maintenance_listener = std::function<void(const step_report&)>;
 
 /// One round: interrupted detaches are finished, partitions made ahead, old ones detached and dropped, orphan
-/// claims freed, stale heartbeats removed, tables vacuumed where autovacuum is behind, bloated indexes built
+/// claims freed, stale heartbeats removed, tables vacuumed where autovacuum is behind,
+/// statistics gathered that it does not gather, bloated indexes built
 /// anew, reports refreshed; each step noted in maintenance_steps. A step that fails does not stop the next.
 /// @param connection  PostgreSQL itself, as pam_owner or a member of it; blocks
 /// @return the steps that failed; an error only when the round could not begin

@@ -74,6 +74,31 @@ void vacuum_tables(maintenance_round& round) {
   }
 }
 
+// Autovacuum analyzes partitions, never the table they belong to, whose statistics plan what reads several of
+// them. Nor does it know of a statistics object that was made after its last visit.
+void gather_statistics(maintenance_round& round) {
+  const db::text_rows stale = round.ask(
+      "statistics",
+      "SELECT c.relname, CASE WHEN s.last_analyze IS NULL THEN 'never analyzed as a whole' ELSE 'analyzed as "
+      "a "
+      "whole more than a day ago' END AS why FROM partition_rules AS r JOIN pg_class AS c ON c.oid = "
+      "to_regclass('public.' || quote_ident(r.parent)) LEFT JOIN pg_stat_user_tables AS s ON s.relid = c.oid "
+      "WHERE (s.last_analyze IS NULL OR s.last_analyze < statement_timestamp() - interval '1 day') AND "
+      "EXISTS "
+      "(SELECT 1 FROM pg_inherits AS i JOIN pg_class AS p ON p.oid = i.inhrelid WHERE i.inhparent = c.oid "
+      "AND "
+      "p.reltuples > 0) UNION SELECT c.relname, 'the statistics object ' || x.statistics_name || ' is empty' "
+      "FROM "
+      "pg_stats_ext AS x JOIN pg_class AS c ON c.oid = to_regclass('public.' || quote_ident(x.tablename)) "
+      "WHERE "
+      "x.schemaname = 'public' AND c.relkind = 'r' AND c.reltuples > 0 AND x.n_distinct IS NULL AND "
+      "x.dependencies IS NULL AND x.most_common_vals IS NULL ORDER BY 1");
+  for (const db::text_row& row : stale.values) {
+    if (round.is_busy("statistics")) return;
+    round.act("statistics", "analyze " + of(row[0]) + ": " + of(row[1]), "ANALYZE " + object(of(row[0])));
+  }
+}
+
 // The size an index would have, from its rows and the average width of its columns, with 10 % free in each
 // page, against the size it has. Coarse, hence the generous limit and the smallest size.
 void rebuild_indexes(maintenance_round& round) {

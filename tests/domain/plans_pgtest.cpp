@@ -41,7 +41,8 @@ struct allowance {
 constexpr int any_number = 1'000;
 const std::vector<allowance> allowances{
     {"AND id <> $2 AND id >= $5", "ends sessions of every age", false, any_number},
-    {"s.account_id = $1 AND s.id >= $2", "lists sessions of every age", false, any_number},
+    {"s.account_id = $1 AND s.id >= $2", "lists sessions of every age: few rows, a sort is as good", true,
+     any_number},
     {"e.account_id = $8", "an account's events of a time, in the primary key's order", true, any_number},
     {"e.geo <@", "a rectangle's events of a time", true, any_number},
     {"e.geo <->", "the nearest events of a time", true, any_number},
@@ -76,6 +77,9 @@ class plans : public testing::Test {
     const auto filled = owner.run(fill_script());
     ASSERT_TRUE(filled.has_value()) << filled.error().detail;
     ASSERT_TRUE(owner.run("VACUUM ANALYZE").has_value());
+    for (const std::string& each :
+         column_of("SELECT relname FROM pg_class WHERE relkind = 'r' AND relpages = 0"))
+      empty_.insert(each);
   }
   static void TearDownTestSuite() { database_.reset(); }
 
@@ -85,8 +89,9 @@ class plans : public testing::Test {
     return "SET synchronous_commit = off; SET session_replication_role = replica;"  // no foreign key checks
            "SELECT make_partition(t, now() - make_interval(months => n)) FROM unnest(ARRAY['sessions', "
            "'auth_events']) t, generate_series(1, 4) n;"
-           "INSERT INTO accounts (id, email, hashed_password, created_at) SELECT "
+           "INSERT INTO accounts (id, email, hashed_password, metadata, created_at) SELECT "
            "('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'u' || n || '@example.com', 'h', "
+           "CASE WHEN n % 1000 = 0 THEN '{\"plan\": \"pro\"}' ELSE '{}' END::jsonb, "
            "now() - n "
            "* interval '1 second' FROM generate_series(1, " +
            accounts +
@@ -107,7 +112,8 @@ class plans : public testing::Test {
            "INSERT INTO auth_events (account_id, occurred_at, id, kind, success, geo) SELECT "
            "('00000000-0000-7000-8000-' || lpad(to_hex(1 + n % " +
            accounts + "), 12, '0'))::uuid, now() - interval '120 days' * (1 - n::float8 / " + sessions +
-           "), uuid7(), 'sign_in', n % 10 <> 0, CASE WHEN n % 3 = 0 THEN point(n % 360 - 180, n % 180 - 90) "
+           "), uuid7(), CASE WHEN n % 10 = 0 THEN 'sign_in_failed' ELSE 'sign_in' END, n % 10 <> 0, CASE "
+           "WHEN n % 3 = 0 THEN point(n % 360 - 180, n % 180 - 90) "
            "END FROM "
            "generate_series(1, " +
            sessions +
@@ -165,6 +171,7 @@ class plans : public testing::Test {
       case pg_type::bytea:
         return "decode(repeat('ab', 32), 'hex')";
       case pg_type::jsonb:
+        if (sql.find("a.metadata @>") != std::string::npos) return R"('{"plan": "pro"}')";
         return sql.find("amr") != std::string::npos && number > 8 ? "'[]'" : "'{}'";
       case pg_type::inet:
         return "'192.0.2.1'";
@@ -240,7 +247,8 @@ class plans : public testing::Test {
         continue;
       }
       if (at[4].matched) plan.indexes.insert(at[4]);
-      if (at[1] == "Seq Scan") plan.seq_scans.insert(at[5]);
+      // A partition of the future has no page to read; its first rows bring another plan.
+      if (at[1] == "Seq Scan" && !empty_.contains(at[5])) plan.seq_scans.insert(at[5]);
       const std::string relation = at[5];
       if (parent_of(relation) != relation) plan.partitions[parent_of(relation)].insert(relation);
     }
@@ -260,6 +268,7 @@ class plans : public testing::Test {
   static inline const long session_count = size_of("PAM_TEST_SESSIONS", 25'000);
   static inline const std::string account = "'00000000-0000-7000-8000-000000000007'::uuid";
   static inline std::unique_ptr<pam::tests::test_database> database_;
+  static inline std::set<std::string> empty_;  ///< tables without a page
 };
 
 void expect_good(const pam::db::statement& what, const std::string& mode, const seen_plan& plan) {

@@ -50,6 +50,7 @@ void drop_partitions(maintenance_round& round);
 void free_claims(maintenance_round& round);
 void forget_instances(maintenance_round& round);
 void vacuum_tables(maintenance_round& round);
+void gather_statistics(maintenance_round& round);
 void rebuild_indexes(maintenance_round& round);
 void refresh_reports(maintenance_round& round);
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <regex>
 #include <thread>
 
 #include "server/cli/migration_runner.hpp"
@@ -199,6 +200,27 @@ TEST_F(maintenance, vacuums_where_autovacuum_is_behind) {
   // PostgreSQL 14 tells its statistics by a process of their own, later.
   tests::wait_for(owner_,
                   "SELECT last_vacuum IS NOT NULL FROM pg_stat_user_tables WHERE relname = 'accounts'", "t");
+}
+
+TEST_F(maintenance, gathers_the_statistics_that_autovacuum_does_not) {
+  sql("INSERT INTO auth_events (account_id, occurred_at, id, kind, success) SELECT gen_random_uuid(), now(), "
+      "uuid7(), CASE WHEN n % 10 = 0 THEN 'sign_in_failed' ELSE 'sign_in' END, n % 10 <> 0 FROM "
+      "generate_series(1, 3000) n");
+  sql("VACUUM auth_events");  // counts rows, as autovacuum would, without their statistics
+
+  const auto lines = round();
+
+  EXPECT_THAT(lines, Contains(HasSubstr("analyze auth_events: never analyzed as a whole")));
+  EXPECT_EQ(value_of("SELECT bool_and(dependencies IS NOT NULL) FROM pg_stats_ext WHERE tablename = "
+                     "partition_name('auth_events', 'month', now())"),
+            "t");
+  // A filter by both: three hundred rows, a tenth of that without their dependence.
+  const std::string plan = value_of(
+      "EXPLAIN (FORMAT JSON) SELECT 1 FROM auth_events WHERE kind = 'sign_in_failed' AND NOT success");
+  std::smatch rows;
+  ASSERT_TRUE(std::regex_search(plan, rows, std::regex{R"re("Plan Rows": (\d+))re"})) << plan;
+  EXPECT_NEAR(std::stod(rows[1]), 300, 30) << plan;
+  EXPECT_THAT(round(), testing::Not(Contains(HasSubstr("analyze auth_events"))));
 }
 
 TEST_F(maintenance, builds_a_bloated_index_anew_and_drops_what_an_interrupted_build_left) {
