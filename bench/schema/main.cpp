@@ -52,6 +52,7 @@ class service {
                                 : std::filesystem::absolute(kept)),
         is_kept_(!kept.empty()) {
     ::setenv("PAM_TEST_PG_SETTINGS", settings.c_str(), 1);
+    ::setenv("PAM_TEST_PG_FSYNC", "on", 1);
     run("start");
     std::ifstream env{directory_ / "env"};
     for (std::string line; std::getline(env, line);) {

@@ -3,11 +3,34 @@
 # into build/docs (docs/adr/0032). Sourced, never run.
 
 # One function a page: page_NAME FOLDER writes it into the folder and prints the file's name.
-docs_pages=(configuration)
+docs_pages=(configuration entities)
 
 page_configuration() {
   build/release/bin/pam-auth config reference >"$1/configuration.md"
   echo "$1/configuration.md"
+}
+
+# The tables as a server has them that was just migrated: a Mermaid diagram, which Git hosts draw.
+page_entities() {
+  local folder="$PWD/$1" services="$PWD/build/docs/services" status=0
+  tests/support/services.sh start "$services" >&2 || return 1
+  (
+    # shellcheck source=/dev/null
+    source "$services/env"
+    psql=(psql -XAtq -h "$PAM_TEST_PG_SOCKET_DIR" -p "$PAM_TEST_PG_PORT" -U "$PAM_TEST_PG_SUPERUSER")
+    "${psql[@]}" -d postgres -c 'CREATE DATABASE pam_docs TEMPLATE template0' >&2 || exit 1
+    printf '[migrate]\nhost = "%s"\nport = %s\ndatabase = "pam_docs"\nuser = "%s"\n[database]\nsslmode = "disable"\n' \
+      "$PAM_TEST_PG_SOCKET_DIR" "$PAM_TEST_PG_PORT" "$PAM_TEST_PG_SUPERUSER" >"$folder/entities.toml"
+    build/release/bin/pam-auth migrate up --config "$folder/entities.toml" >&2 || exit 1
+    rm "$folder/entities.toml"
+    {
+      printf '# Tables\n\nMade from the schema of the migrations by `./dev docs entities`.\n\n```mermaid\n'
+      "${psql[@]}" -d pam_docs -f tools/dev/entities.sql || exit 1
+      printf '```\n'
+    } >"$folder/entities.md"
+  ) || status=1
+  tests/support/services.sh stop "$services" >&2
+  [ "$status" -eq 0 ] && echo "$1/entities.md"
 }
 
 # dev_docs [PAGE...]   all pages, or the named ones

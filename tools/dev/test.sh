@@ -99,7 +99,7 @@ test_load() {
   run_tap load build/release/results/load.tap node load-tests/runner/main.mjs small --tap
 }
 
-# Every supported PostgreSQL, a quarter of an hour: asked for by name only.
+# Every supported PostgreSQL, five minutes: asked for by name only.
 test_versions() {
   say "migrations and statements on PostgreSQL 14 to 18"
   if ! (cd tests/versions && [ node_modules/.package-lock.json -nt package-lock.json ]); then
