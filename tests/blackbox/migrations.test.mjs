@@ -41,7 +41,7 @@ describe('while the schema changes', { timeout: 900_000 }, () => {
 
   /** People at work until `work` has ended: what they saw. */
   async function underLoad(work) {
-    const seen = { milliseconds: [], failures: [] };
+    const seen = { milliseconds: [], refreshes: [], failures: [] };
     let isOver = false;
     const timed = async (what, ask) => {
       const begin = performance.now();
@@ -51,6 +51,7 @@ describe('while the schema changes', { timeout: 900_000 }, () => {
         seen.failures.push(`${what}: ${failure.code ?? ''} ${failure.message}`);
       } finally {
         seen.milliseconds.push(performance.now() - begin);
+        if (what === 'refresh') seen.refreshes.push(performance.now() - begin);
       }
     };
     const person = async () => {
@@ -87,7 +88,7 @@ describe('while the schema changes', { timeout: 900_000 }, () => {
   test('nobody who signs up, refreshes or signs in notices', async (t) => {
     const newest = Number(await site.sql('SELECT max(version) FROM schema_migrations'));
     assert.ok(newest > floor);
-    const quiet = await underLoad((seen) => answers(seen, 600));
+    const quiet = await underLoad((seen) => answers(seen, 600 * rounds));
 
     const busy = await underLoad(async (seen) => {
       for (let round = 0; round < rounds; ++round) {
@@ -103,9 +104,9 @@ describe('while the schema changes', { timeout: 900_000 }, () => {
       }
     });
 
-    const [before_, during] = [quiet, busy].map((seen) => percentile(seen.milliseconds, 0.99));
+    const [before_, during] = [quiet, busy].map((seen) => percentile(seen.refreshes, 0.99));
     t.diagnostic(`${busy.milliseconds.length} answers during ${rounds * 2 * (newest - floor)} migrations, ` +
-      `${busy.failures.length} failed; p99 ${during.toFixed(1)} ms, ${before_.toFixed(1)} ms without: ` +
+      `${busy.failures.length} failed; p99 of a refresh ${during.toFixed(1)} ms, ${before_.toFixed(1)} ms without: ` +
       `ratio ${(during / before_).toFixed(2)}`);
     assert.deepEqual(quiet.failures, []);
     assert.deepEqual(busy.failures, []);

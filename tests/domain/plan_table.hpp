@@ -72,7 +72,7 @@ inline std::string summary_of(const std::string& sql) {
   std::string text = writes;
   for (const std::string& each : reads)
     text += (text.empty() ? "read " : each == *reads.begin() ? "; read " : ", ") + each;
-  return text.empty() ? "no table" : text;
+  return text.empty() ? "its own bookkeeping" : text;
 }
 
 /// One line of the table in docs/database.md. An index of a partition is told as its table's.
@@ -83,13 +83,13 @@ inline std::string table_line(const pam::db::statement& what, const std::string&
   std::set<std::string> indexes;
   for (const std::string& each : plan.indexes)
     indexes.insert(std::regex_replace(each, std::regex{"_[0-9]{6}([0-9]{2})?_"}, "_"));
-  std::string scans = plan.has_sort ? "sort" : "";
-  for (const std::string& each : plan.seq_scans)
-    scans += (scans.empty() ? "reads all of " : ", ") + parent_of(each);
+  std::string scans = plan.has_sort ? ", sort" : "";
+  std::set<std::string> whole;
+  for (const std::string& each : plan.seq_scans) whole.insert(parent_of(each));
+  if (!whole.empty()) scans += ", reads all of " + joined(whole);
   return "| `" + std::string{what.name.view()} + "` " + summary_of(std::string{what.sql}) + " | " + mode +
-         (scans.empty() ? "" : ", " + scans) + " | " + joined(indexes) + " | " +
-         (partitions == 0 ? "-" : std::to_string(partitions)) + " | " +
-         (plan.buffers.empty() ? "0" : plan.buffers) + " |\n";
+         scans + " | " + joined(indexes) + " | " + (partitions == 0 ? "-" : std::to_string(partitions)) +
+         " | " + (plan.buffers.empty() ? "0" : plan.buffers) + " |\n";
 }
 
 }  // namespace pam::tests
