@@ -1,22 +1,11 @@
 #include "server/api/address_limits.hpp"
 
-#include <algorithm>
-
 namespace pam::api {
 
 namespace ip = boost::asio::ip;
 
-namespace {
-
-ip::address unmapped(const ip::address& from) {
-  if (from.is_v6() && from.to_v6().is_v4_mapped()) return ip::make_address_v4(ip::v4_mapped, from.to_v6());
-  return from;
-}
-
-}  // namespace
-
 std::string limited_prefix(const ip::address& from) {
-  const ip::address plain = unmapped(from);
+  const ip::address plain = net::unmapped(from);
   std::string prefix;
   if (plain.is_v4()) {
     for (const unsigned char byte : plain.to_v4().to_bytes()) prefix += static_cast<char>(byte);
@@ -29,32 +18,12 @@ std::string limited_prefix(const ip::address& from) {
 }
 
 address_limits::address_limits(rates how, std::size_t share, const std::vector<std::string>& unlimited)
-    : how_(how), share_(share) {
-  for (const std::string& text : unlimited) {
-    boost::system::error_code failure;
-    const auto v4 = ip::make_network_v4(text, failure);
-    if (!failure) unlimited_v4_.push_back(v4);
-    const auto v6 = ip::make_network_v6(text, failure);
-    if (!failure) unlimited_v6_.push_back(v6);
-  }
-}
-
-bool address_limits::is_unlimited(const ip::address& from) const {
-  const ip::address plain = unmapped(from);
-  if (plain.is_v4()) {
-    return std::ranges::any_of(unlimited_v4_, [&](const ip::network_v4& network) {
-      return ip::network_v4{plain.to_v4(), network.prefix_length()}.canonical() == network.canonical();
-    });
-  }
-  return std::ranges::any_of(unlimited_v6_, [&](const ip::network_v6& network) {
-    return ip::network_v6{plain.to_v6(), network.prefix_length()}.canonical() == network.canonical();
-  });
-}
+    : how_(how), share_(share), unlimited_(unlimited) {}
 
 std::chrono::microseconds address_limits::take(const ip::address& from, net::cost_class cost,
                                                std::chrono::steady_clock::time_point now) {
   const auth::rate& budget = how_[static_cast<std::size_t>(cost)];
-  if (budget.burst == 0 || is_unlimited(from)) return std::chrono::microseconds{0};
+  if (budget.burst == 0 || unlimited_.contain(from)) return std::chrono::microseconds{0};
   const auto wait =
       limiter_.take(limited_prefix(from) + static_cast<char>('0' + static_cast<int>(cost)), budget, now);
   if (wait.count() > 0) statistics_.limited.fetch_add(1, std::memory_order_relaxed);
@@ -63,7 +32,7 @@ std::chrono::microseconds address_limits::take(const ip::address& from, net::cos
 }
 
 std::pair<bool, address_limits::share> address_limits::hold(const ip::address& from) {
-  if (share_ == 0 || is_unlimited(from)) return {true, share{}};
+  if (share_ == 0 || unlimited_.contain(from)) return {true, share{}};
   std::string key = limited_prefix(from);
   std::size_t& held = held_[key];
   if (held >= share_) {

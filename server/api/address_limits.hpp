@@ -11,10 +11,9 @@
 #include <vector>
 
 #include <boost/asio/ip/address.hpp>
-#include <boost/asio/ip/network_v4.hpp>
-#include <boost/asio/ip/network_v6.hpp>
 
 #include "server/auth/rate_limiter.hpp"
+#include "server/net/networks.hpp"
 #include "server/net/router.hpp"
 
 namespace pam::api {
@@ -66,13 +65,11 @@ class address_limits {
   [[nodiscard]] const address_statistics& stats() const { return statistics_; }
 
  private:
-  [[nodiscard]] bool is_unlimited(const boost::asio::ip::address& from) const;
   void give_back(const std::string& key) noexcept;
 
   rates how_;
   std::size_t share_;
-  std::vector<boost::asio::ip::network_v4> unlimited_v4_;
-  std::vector<boost::asio::ip::network_v6> unlimited_v6_;
+  net::networks unlimited_;
   auth::rate_limiter limiter_;
   std::unordered_map<std::string, std::size_t> held_;  ///< bounded by the hash class's requests in flight
   address_statistics statistics_;

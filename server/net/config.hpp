@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace pam::net {
 
@@ -43,6 +44,9 @@ struct listener_config {
   std::uint16_t port = 8443;
   bool is_tls = true;
   bool reuse_port = true;
+  std::vector<std::string> trusted_proxies;  ///< CIDR; who may say on whose behalf it connects
+  std::string proxy_protocol = "off";        ///< off | required (from trusted_proxies)
+  std::string forwarded_header = "off";      ///< off | forwarded | x-forwarded-for (from trusted_proxies)
 };
 
 }  // namespace pam::net

@@ -29,7 +29,10 @@ struct net_statistics {
   std::atomic<std::uint64_t> handler_exceptions{0};  ///< answered with a bare 500
   std::atomic<std::uint64_t> refused_malformed{0};
   std::atomic<std::uint64_t> refused_too_large{0};
-  std::atomic<std::uint64_t> refused_memory{0};  ///< by `limits::incomplete_bytes`
+  std::atomic<std::uint64_t> refused_memory{0};        ///< by `limits::incomplete_bytes`
+  std::atomic<std::uint64_t> refused_proxy_header{0};  ///< connections whose PROXY header is missing or wrong
+  std::atomic<std::uint64_t> hidden_clients{0};        ///< requests whose forwarding header names no address
+  std::atomic<std::uint64_t> timed_out_proxy_header{0};
   std::atomic<std::uint64_t> timed_out_handshake{0};
   std::atomic<std::uint64_t> timed_out_header{0};
   std::atomic<std::uint64_t> timed_out_body{0};

@@ -52,7 +52,8 @@ class request_context {
   std::string_view body;
   std::vector<header_field> fields;
 
-  boost::asio::ip::address peer;  ///< the socket's peer
+  /// The client: the socket's peer, or whom trusted proxies say they speak for (`listen.trusted_proxies`).
+  boost::asio::ip::address peer;
   bool is_tls = false;
   bool keep_alive = true;
   std::chrono::steady_clock::time_point started;  ///< when the first byte of it was read

@@ -147,6 +147,19 @@ void config_reader::check_rules() {
   check_rule(c.listen.port == 0 || c.listen.port != c.internal.port || c.listen.address != c.internal.address,
              "internal.port", "listen.port",
              "listen and internal must not share the port " + std::to_string(c.listen.port));
+  check_rule(c.listen.proxy_protocol == "off" || !c.listen.trusted_proxies.empty(), "listen.proxy_protocol",
+             "listen.trusted_proxies",
+             "listen.proxy_protocol needs listen.trusted_proxies: the networks of your balancers");
+  check_rule(c.listen.forwarded_header == "off" || !c.listen.trusted_proxies.empty(),
+             "listen.forwarded_header", "listen.trusted_proxies",
+             "listen.forwarded_header needs listen.trusted_proxies: the networks of your balancers");
+  check_rule(std::ranges::none_of(c.listen.trusted_proxies,
+                                  [](const std::string& each) {
+                                    return each.find_first_not_of('0', each.find('/') + 1) == each.npos;
+                                  }),
+             "listen.trusted_proxies", "listen.trusted_proxies",
+             "listen.trusted_proxies must not hold a network of every address: each client could then choose "
+             "its own; name the networks of your balancers");
   check_rule(!c.database.sslmode.starts_with("verify-") || !c.database.sslrootcert.empty(),
              "database.sslmode", "database.sslrootcert",
              "database.sslmode " + quoted(c.database.sslmode) +

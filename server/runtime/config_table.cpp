@@ -17,6 +17,8 @@ constexpr std::int64_t mib = 1'024 * kib;
 
 constexpr std::array<std::string_view, 2> profiles{"compatible", "strict"};
 constexpr std::array<std::string_view, 4> log_levels{"debug", "info", "warn", "error"};
+constexpr std::array<std::string_view, 2> proxy_protocols{"off", "required"};
+constexpr std::array<std::string_view, 3> forwarded_headers{"off", "forwarded", "x-forwarded-for"};
 constexpr std::array<std::string_view, 6> sslmodes{"disable", "allow",     "prefer",
                                                    "require", "verify-ca", "verify-full"};
 
@@ -100,10 +102,26 @@ void add_listen(std::vector<option>& out, configuration& c) {
         .high = 65'535},
        {.key = "listen.tls",
         .target = &c.listen.is_tls,
-        .meaning = "Speak TLS; false only behind a proxy that does, on the same host"},
+        .meaning = "Speak TLS; false only behind a proxy that does, over a network nobody else can read"},
        {.key = "listen.reuse_port",
         .target = &c.listen.reuse_port,
         .meaning = "Share the port between shards and processes (SO_REUSEPORT)"},
+       {.key = "listen.trusted_proxies",
+        .target = &c.listen.trusted_proxies,
+        .meaning = "Networks of the balancers and proxies in front: what they say of a client's address is "
+                   "believed. Loopback is not among them unless it is named",
+        .high = 64,
+        .form = &forms::network},
+       {.key = "listen.proxy_protocol",
+        .target = &c.listen.proxy_protocol,
+        .meaning = "PROXY protocol, version 1 or 2. required: each connection from listen.trusted_proxies "
+                   "begins with its header, and none from elsewhere does",
+        .choices = proxy_protocols},
+       {.key = "listen.forwarded_header",
+        .target = &c.listen.forwarded_header,
+        .meaning = "Header field in which listen.trusted_proxies name the client; the proxy must append to "
+                   "it or set it. The address that counts is the last one that is not theirs",
+        .choices = forwarded_headers},
        {.key = "tls.certificate_file",
         .target = &c.tls.certificate_file,
         .meaning = "PEM file: the certificate and its chain",

@@ -17,6 +17,7 @@ namespace pam::net::detail {
 
 /// What a connection waits for; each phase has its own time limit.
 enum class phase : std::uint8_t {
+  proxy_header,  ///< of a trusted proxy, before anything else
   handshake,
   idle,       ///< no byte of a request yet: no exchange, no buffer
   head,       ///< a request has begun
@@ -47,9 +48,10 @@ struct connection : timer_wheel::node {
 
   list_hook all;
   socket_stream stream;
-  std::unique_ptr<exchange> current;       ///< while reading and writing, not while running
-  std::unique_ptr<unsent> outgoing;        ///< while writing
-  std::unique_ptr<std::string> pipelined;  ///< arrived behind the request being answered
+  std::unique_ptr<exchange> current;  ///< while reading and writing, not while running
+  std::unique_ptr<unsent> outgoing;   ///< while writing
+  /// What arrived behind the request being answered, or so far of a PROXY header.
+  std::unique_ptr<std::string> pipelined;
   boost::asio::ip::address peer;
   std::size_t held = 0;      ///< its share of `limits::incomplete_bytes`
   std::uint32_t events = 0;  ///< what epoll watches

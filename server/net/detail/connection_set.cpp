@@ -24,6 +24,11 @@ constexpr int events_per_wake_up = 128;
 /// Exchanges kept for the next requests.
 constexpr std::size_t kept_exchanges = 256;
 
+forwarded_header forwarded_header_named(std::string_view name) {
+  if (name == "forwarded") return forwarded_header::forwarded;
+  return name == "x-forwarded-for" ? forwarded_header::x_forwarded_for : forwarded_header::off;
+}
+
 int make_epoll() {
   const int made = ::epoll_create1(EPOLL_CLOEXEC);
   if (made < 0) throw std::system_error(errno, std::generic_category(), "epoll_create1");
@@ -39,6 +44,9 @@ connection_set::connection_set(boost::asio::io_context& context, listener_config
       bounds_(bounds),
       tls_(tls),
       application_(application),
+      trusted_(where_.trusted_proxies),
+      expects_proxy_header_(where_.proxy_protocol == "required"),
+      forwarded_(forwarded_header_named(where_.forwarded_header)),
       acceptor_(bounds, tls != nullptr),
       epoll_(context, make_epoll()),
       ticker_(context),
@@ -121,6 +129,8 @@ void connection_set::on_tick() {
 
 void connection_set::on_event(connection& from, std::uint32_t events) {
   switch (from.phase) {
+    case phase::proxy_header:
+      return on_proxy_header(from);
     case phase::handshake:
       return on_handshake(from);
     case phase::idle:
@@ -138,6 +148,10 @@ void connection_set::on_event(connection& from, std::uint32_t events) {
 
 void connection_set::on_expired(connection& from) {
   switch (from.phase) {
+    case phase::proxy_header:
+      count(stats.timed_out_proxy_header);
+      from.stream.abort();
+      return destroy(from);
     case phase::handshake:
       count(stats.timed_out_handshake);
       from.stream.abort();
@@ -240,7 +254,16 @@ void connection_set::begin_request(connection& from) {
 
 void connection_set::begin_body(connection& from) {
   from.phase = phase::body;
+  identify_client(from);
   expire_after(from, bounds_.body);
+}
+
+// Only a complete head tells: the nearest hop stands in the last of its fields.
+void connection_set::identify_client(connection& from) {
+  if (forwarded_ == forwarded_header::off) return;
+  origin found = origin_of(from.current->fields, forwarded_, trusted_, from.peer);
+  from.current->peer = std::move(found.client);
+  if (found.is_hidden) count(stats.hidden_clients);
 }
 
 bool connection_set::hold(connection& of, std::size_t bytes) {
@@ -271,6 +294,7 @@ void connection_set::keep_rest(connection& from) {
 
 void connection_set::dispatch(connection& from) {
   keep_rest(from);
+  if (from.phase == phase::head) identify_client(from);
   timer_wheel::cancel(from);
   from.phase = phase::running;
   count(stats.requests);

@@ -20,10 +20,12 @@
 #include "async/deadline.hpp"
 #include "server/net/detail/acceptor.hpp"
 #include "server/net/detail/connection.hpp"
+#include "server/net/detail/forwarded.hpp"
 #include "server/net/detail/request_id.hpp"
 #include "server/net/detail/response_writer.hpp"
 #include "server/net/detail/timer_wheel.hpp"
 #include "server/net/http_server.hpp"
+#include "server/net/networks.hpp"
 
 namespace pam::net::detail {
 
@@ -74,6 +76,9 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   // Accepting (connection_set_accept.cpp).
   void accept_some();
   void admit(acceptor::connection from);
+  void on_proxy_header(connection& from);
+  void refuse_proxy_header(connection& from);
+  void begin_stream(connection& from);
   void stop_accepting(backlog waiting);
   void close_listener();
   void resume_accepting(acceptor::reason why);
@@ -88,6 +93,7 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   bool advance(connection& from);
   void begin_request(connection& from);
   void begin_body(connection& from);
+  void identify_client(connection& from);
   void dispatch(connection& from);
   bool answer_at_once(connection& from);
   void keep_rest(connection& from);
@@ -126,6 +132,9 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   const tls_context* tls_;
   service& application_;
 
+  networks trusted_;
+  bool expects_proxy_header_;
+  forwarded_header forwarded_;
   acceptor acceptor_;
   boost::asio::posix::stream_descriptor epoll_;
   boost::asio::steady_timer ticker_;

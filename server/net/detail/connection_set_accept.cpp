@@ -1,8 +1,12 @@
 // Accepting: when, how many, and what waits in the backlog.
+#include <array>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "server/net/detail/connection_set.hpp"
 #include "server/net/detail/counting.hpp"
+#include "server/net/detail/proxy_header.hpp"
 
 namespace pam::net::detail {
 namespace {
@@ -42,12 +46,51 @@ void connection_set::admit(acceptor::connection from) {
   ++open_;
   count(stats.accepted);
   count(stats.open);
-  if (admitted.stream.is_tls()) {
-    admitted.phase = phase::handshake;
-    expire_after(admitted, bounds_.handshake);
+  if (expects_proxy_header_ && trusted_.contain(admitted.peer)) {
+    admitted.phase = phase::proxy_header;
+    expire_after(admitted, bounds_.header);
   } else {
-    expire_after(admitted, bounds_.keep_alive + keep_alive_margin);
+    begin_stream(admitted);
   }
+}
+
+void connection_set::begin_stream(connection& from) {
+  if (from.stream.is_tls()) {
+    from.phase = phase::handshake;
+    expire_after(from, bounds_.handshake);
+  } else {
+    from.phase = phase::idle;
+    expire_after(from, bounds_.keep_alive + keep_alive_margin);
+  }
+}
+
+// The bytes behind the header are OpenSSL's, which reads from the socket itself: look first, take then.
+void connection_set::on_proxy_header(connection& from) {
+  std::array<char, proxy_header_limit> room;
+  const io_result seen = from.stream.peek(room);
+  if (seen.what == io_result::status::want_read) return;
+  if (seen.what != io_result::status::done) return refuse_proxy_header(from);
+  if (!from.pipelined) from.pipelined = std::make_unique<std::string>();
+  std::string& bytes = *from.pipelined;
+  const std::size_t before = bytes.size();
+  bytes.append(room.data(), seen.bytes);
+  proxy_header header = read_proxy_header(bytes);
+  if (header.what == proxy_header::outcome::refused) return refuse_proxy_header(from);
+  const bool is_found = header.what == proxy_header::outcome::found;
+  // What was just seen is there: fewer bytes would mean that somebody else reads this socket.
+  const std::size_t wanted = (is_found ? header.length : bytes.size()) - before;
+  const io_result taken = from.stream.read_raw({room.data(), wanted});
+  if (taken.what != io_result::status::done || taken.bytes != wanted) return refuse_proxy_header(from);
+  if (!is_found) return;
+  from.pipelined = nullptr;
+  if (header.client) from.peer = *header.client;
+  begin_stream(from);
+}
+
+void connection_set::refuse_proxy_header(connection& from) {
+  count(stats.refused_proxy_header);
+  from.stream.abort();
+  destroy(from);
 }
 
 void connection_set::stop_accepting(backlog waiting) {

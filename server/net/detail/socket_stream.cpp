@@ -120,9 +120,21 @@ io_result socket_stream::read(std::span<char> into) {
     if (outcome != 1) return explain(outcome);
     return {status::done, got};
   }
-  const ssize_t got = ::recv(socket_.get(), into.data(), into.size(), 0);
+  return receive(into, 0);
+}
+
+io_result socket_stream::receive(std::span<char> into, int flags) {
+  const ssize_t got = ::recv(socket_.get(), into.data(), into.size(), flags);
   if (got < 0 && is_try_again(errno)) return {status::want_read};
   return plain_result(got);
+}
+
+io_result socket_stream::peek(std::span<char> into) {
+  return receive(into, MSG_PEEK);
+}
+
+io_result socket_stream::read_raw(std::span<char> into) {
+  return receive(into, 0);
 }
 
 io_result socket_stream::write(std::string_view from) {
@@ -140,9 +152,7 @@ io_result socket_stream::write(std::string_view from) {
 
 io_result socket_stream::discard() {
   std::array<char, 16 * 1024> dropped;
-  const ssize_t got = ::recv(socket_.get(), dropped.data(), dropped.size(), 0);
-  if (got < 0 && is_try_again(errno)) return {status::want_read};
-  return plain_result(got);
+  return receive(dropped, 0);
 }
 
 bool socket_stream::has_pending() const {

@@ -35,6 +35,12 @@ class socket_stream {
   /// Reads and drops what the peer still sends after the answer; `ended` when it closed.
   [[nodiscard]] io_result discard();
 
+  /// Looks at bytes the peer sent outside of TLS, and leaves them to be read.
+  /// @param into  not empty
+  [[nodiscard]] io_result peek(std::span<char> into);
+  /// Reads them: before the handshake only.
+  [[nodiscard]] io_result read_raw(std::span<char> into);
+
   /// Bytes wait inside OpenSSL, of which the socket will not tell.
   [[nodiscard]] bool has_pending() const;
   [[nodiscard]] bool is_tls() const { return ssl_ != nullptr; }
@@ -52,6 +58,7 @@ class socket_stream {
     void operator()(SSL* ssl) const;
   };
   [[nodiscard]] io_result explain(int outcome);
+  [[nodiscard]] io_result receive(std::span<char> into, int flags);
 
   unique_fd socket_;
   std::unique_ptr<SSL, ssl_delete> ssl_;

@@ -229,6 +229,9 @@ TEST(config, a_wrong_value_names_key_line_value_and_what_would_be_right) {
       {"[listen]\ntls = \"yes\"", "must be true or false, not \"yes\""},
       {"[listen]\naddress = \"localhost\"", "must be an IP address"},
       {"[listen]\naddress = \"\"", "must be an IP address"},
+      {"[listen]\nproxy_protocol = \"on\"", "must be one of off, required, not \"on\""},
+      {"[listen]\nforwarded_header = \"x-real-ip\"", "must be one of off, forwarded, x-forwarded-for"},
+      {"[listen]\ntrusted_proxies = [\"10.0.0.1\"]", "entry \"10.0.0.1\" must be a network"},
       {"[server]\nprofile = \"lax\"", "must be one of compatible, strict, not \"lax\""},
       {"[server]\nsite_url = \"https://a.example/\"", "without a slash at the end"},
       {"[server]\nsite_url = \"ftp://a.example\"", "must be a URL"},
@@ -378,6 +381,12 @@ TEST(config, rules_between_keys_are_checked) {
       {"[listen]\nport = 9443", "must not share the port 9443"},
       {"[server]\ndrain_timeout = \"5s\"", "limits.request (10s) must not exceed server.drain_timeout (5s)"},
       {"[database]\nsslmode = \"verify-full\"", "needs database.sslrootcert"},
+      {"[listen]\nproxy_protocol = \"required\"",
+       "listen.proxy_protocol needs listen.trusted_proxies: the networks of your balancers"},
+      {"[listen]\nforwarded_header = \"forwarded\"",
+       "listen.forwarded_header needs listen.trusted_proxies: the networks of your balancers"},
+      {"[listen]\ntrusted_proxies = [\"10.0.0.0/8\", \"::/0\"]",
+       "listen.trusted_proxies must not hold a network of every address"},
   };
 
   for (const refused_case& each : cases) {
