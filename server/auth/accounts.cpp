@@ -2,6 +2,9 @@
 
 #include <utility>
 
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <boost/uuid/name_generator_sha1.hpp>
 
 #include "server/auth/email_address.hpp"
@@ -152,6 +155,7 @@ boost::asio::awaitable<result<accounts::proven_account>> accounts::prove_passwor
                                                                                   std::string email,
                                                                                   std::optional<device> from,
                                                                                   async::deadline deadline) {
+  const auto arrived = std::chrono::steady_clock::now();
   const uuid stranger = subject_id(email);
   auto found = co_await repository_.find_for_sign_in(email, deadline);
   if (found.has_error()) co_return found.error();
@@ -181,10 +185,14 @@ boost::asio::awaitable<result<accounts::proven_account>> accounts::prove_passwor
   if (verified.has_error() && !is_unusable) co_return from_crypto(verified.error());
   if (is_unusable) count(statistics_.unusable_hashes);
   if (is_unusable || !verified->matches || !may_match || !is_judged) {
+    const auto judged = std::chrono::steady_clock::now();
     // An attempt that was not judged is not counted: it would only lengthen the owner's wait. The statement
     // runs all the same, for an account that does not exist.
     const uuid counted = is_judged ? proven.row.id : crypto::uuid_v4();
     co_await record_failure(counted, found->has_value() ? proven.row.id : stranger, what.place, deadline);
+    boost::asio::steady_timer pause{co_await boost::asio::this_coro::executor,
+                                    refusal_time(arrived, judged, std::chrono::steady_clock::now())};
+    co_await pause.async_wait(boost::asio::use_awaitable);
     co_return failed(errc::invalid_credentials);
   }
   if (proven.is_known_device) count(statistics_.known_devices);

@@ -23,4 +23,12 @@ attempt_verdict judge_attempt(const attempts& so_far, timestamp now) {
   return now < *so_far.failed_since + owed ? attempt_verdict::too_soon : attempt_verdict::counts;
 }
 
+std::chrono::steady_clock::time_point refusal_time(std::chrono::steady_clock::time_point arrived,
+                                                   std::chrono::steady_clock::time_point judged,
+                                                   std::chrono::steady_clock::time_point counted) {
+  const auto taken = std::max(judged + refusal_step, counted) - arrived;
+  const auto steps = (taken + refusal_step - std::chrono::nanoseconds{1}) / refusal_step;
+  return arrived + steps * refusal_step;
+}
+
 }  // namespace pam::auth

@@ -34,4 +34,14 @@ inline constexpr std::chrono::hours attempts_memory{24};
 /// spreads his attempts still has no more than about 100 a day.
 [[nodiscard]] attempt_verdict judge_attempt(const attempts& so_far, timestamp now);
 
+/// Refused sign-ins are answered at whole multiples of this after their arrival.
+inline constexpr std::chrono::milliseconds refusal_step{10};
+
+/// When a sign-in whose password was found wrong at `judged` is answered: at the first whole step after its
+/// arrival that leaves a step for counting the failure, or, when that took longer, after `counted`. What an
+/// account's row costs more than none at all is lost in it (docs/adr/0060). Pure.
+[[nodiscard]] std::chrono::steady_clock::time_point refusal_time(
+    std::chrono::steady_clock::time_point arrived, std::chrono::steady_clock::time_point judged,
+    std::chrono::steady_clock::time_point counted);
+
 }  // namespace pam::auth

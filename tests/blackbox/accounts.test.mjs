@@ -137,6 +137,16 @@ describe('accounts', { timeout: 180_000 }, () => {
       assert.deepEqual(withoutId(wrong), withoutId(unknown));
     });
 
+    // Two steps of 10 ms at least (docs/adr/0060), whatever the database had to do.
+    test('refuses at its step of time, not as soon as it can', async () => {
+      const { email } = await newAccount(server);
+      for (const address of [email, newEmail()]) {
+        const began = performance.now();
+        assert.equal((await signIn(server, address, newPassword())).status, 400);
+        assert.ok(performance.now() - began >= 19.9);
+      }
+    });
+
     test('ignores an API key that somebody else signed', async () => {
       const { email, password } = await newAccount(server);
 

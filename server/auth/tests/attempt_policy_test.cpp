@@ -47,6 +47,21 @@ TEST(attempt_policy, a_hundred_failures_end_the_day) {
   EXPECT_EQ(after(5000, 23h + 59min), attempt_verdict::exhausted);
 }
 
+TEST(attempt_policy, refusals_come_at_whole_steps_that_leave_time_to_count) {
+  using pam::auth::refusal_time;
+  const std::chrono::steady_clock::time_point arrived{1'000'003us};
+  struct row {
+    std::chrono::microseconds judged, counted, answered;
+  };
+  for (const row& each :
+       {row{0us, 1us, 10ms}, row{1us, 900us, 20ms}, row{9'999us, 10'800us, 20ms},
+        row{10'000us, 10'001us, 20ms}, row{10'001us, 12'000us, 30ms}, row{43'210us, 44'000us, 60ms},
+        row{5'000us, 20'000us, 20ms}, row{5'000us, 20'001us, 30ms}, row{5'000us, 987'654us, 990ms}}) {
+    EXPECT_EQ(refusal_time(arrived, arrived + each.judged, arrived + each.counted) - arrived, each.answered)
+        << each.judged.count() << ' ' << each.counted.count();
+  }
+}
+
 TEST(attempt_policy, the_next_day_begins_anew) {
   EXPECT_EQ(after(5000, 24h), attempt_verdict::counts);
 }
