@@ -31,6 +31,11 @@ std::size_t hash_share(const settings& how) {
   return std::max<std::size_t>(how.in_flight_limits[hash] / parts, 1);
 }
 
+admission_class class_of(const settings& how, net::cost_class cost) {
+  const auto index = static_cast<std::size_t>(cost);
+  return {how.in_flight_limits[index], how.bearable_waits[index]};
+}
+
 /// The code a refusal of the network layer is answered with.
 const protocol::error_code& code_named(std::string_view name) {
   for (const protocol::error_code* each : codes::all) {
@@ -50,11 +55,31 @@ service::service(settings how, auth::accounts& accounts, auth::sessions& session
       accounts_(accounts),
       sessions_(sessions),
       tokens_(tokens),
-      watcher_(watcher) {}
+      watcher_(watcher),
+      admission_{class_of(how_, net::cost_class::free), class_of(how_, net::cost_class::read),
+                 class_of(how_, net::cost_class::write), class_of(how_, net::cost_class::hash)} {}
 
 bool service::serve_at_once(net::request_context& request) {
-  if (!api::answer_at_once(*this, request)) return false;
+  if (!api::answer_at_once(*this, request) && !refuse_at_once(request)) return false;
   add_common_headers(request);
+  return true;
+}
+
+// A refusal must cost next to nothing of what it refuses: no coroutine, no budget of an address touched.
+// Passwords are refused by `admit`, which knows who goes first.
+bool service::refuse_at_once(net::request_context& request) {
+  const auto is_full = [this](net::cost_class cost) {
+    const admission_class& of = admission_[static_cast<std::size_t>(cost)];
+    return of.seen.in_flight.load(std::memory_order_relaxed) >= of.bound.limit();
+  };
+  if (!is_full(net::cost_class::read) && !is_full(net::cost_class::write)) return false;
+  const net::route_match found = match_route(how_.prefix, request);
+  if (found.outcome != net::route_match::kind::found) return false;
+  const net::cost_class cost = cost_of(*found.route, request);
+  if (cost != net::cost_class::read && cost != net::cost_class::write) return false;
+  if (!admission_[static_cast<std::size_t>(cost)].is_full()) return false;
+  request.route = found.route->pattern;
+  answer_full(request, cost);
   return true;
 }
 
@@ -125,28 +150,31 @@ boost::asio::awaitable<void> service::dispatch(net::request_context& request) {
 }
 
 std::optional<admitted_request> service::admit(net::request_context& request, net::cost_class cost) {
-  const auto index = static_cast<std::size_t>(cost);
-  admission_statistics& place = admission_[index];
+  admission_class& place = admission_[static_cast<std::size_t>(cost)];
   std::optional<admitted_request> admitted;
-  if (place.in_flight.load(std::memory_order_relaxed) < how_.in_flight_limits[index]) {
-    if (cost != net::cost_class::hash) {
-      admitted.emplace(place, address_limits::share{});
-      return admitted;
-    }
-    auto [is_fair, held] = addresses_.hold(request.peer);
-    if (is_fair) {
-      admitted.emplace(place, std::move(held));
-    } else {
-      answer_rate_limited(*this, request, std::chrono::seconds{1});
-    }
+  if (place.is_full()) {
+    answer_full(request, cost);
     return admitted;
   }
-  place.refused.fetch_add(1, std::memory_order_relaxed);
+  if (cost != net::cost_class::hash) {
+    admitted.emplace(place, address_limits::share{});
+    return admitted;
+  }
+  auto [is_fair, held] = addresses_.hold(request.peer);
+  if (is_fair) {
+    admitted.emplace(place, std::move(held));
+  } else {
+    answer_rate_limited(*this, request, std::chrono::seconds{1});
+  }
+  return admitted;
+}
+
+void service::answer_full(net::request_context& request, net::cost_class cost) {
+  admission_[static_cast<std::size_t>(cost)].seen.refused.fetch_add(1, std::memory_order_relaxed);
   protocol::problem full =
       problem_of(codes::over_capacity, "Too many requests are in flight; try again shortly.");
   full.reason = net::to_string(cost);
   answer(*this, request, std::move(full));
-  return admitted;
 }
 
 void service::refuse(net::request_context& request, unsigned status, std::string_view code,

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -14,6 +15,7 @@
 
 #include "protocol/objects.hpp"
 #include "server/api/address_limits.hpp"
+#include "server/api/queue_bound.hpp"
 #include "server/auth/access_tokens.hpp"
 #include "server/auth/accounts.hpp"
 #include "server/auth/oauth_clients.hpp"
@@ -31,6 +33,8 @@ struct settings {
   std::vector<std::string> cors_origins{"*"};
   protocol::settings features;  ///< what GET /settings answers
   std::array<std::size_t, net::cost_classes> in_flight_limits{100'000, 4096, 4096, 256};
+  /// Waits of these classes that clients can bear; above them the limits follow what can be done.
+  std::array<std::chrono::milliseconds, net::cost_classes> bearable_waits{};
   std::vector<std::string> admin_roles{"service_role", "supabase_admin"};
   std::vector<std::string> oauth_clients;  ///< "id:sha256:hex", see auth::oauth_clients
   /// Requests of one address (IPv6: of its /64) by cost class, this shard's share; refreshes apart. `free`
@@ -57,25 +61,40 @@ class observer {
 struct admission_statistics {
   std::atomic<std::uint64_t> in_flight{0};
   std::atomic<std::uint64_t> refused{0};
+  std::atomic<std::uint64_t> limit{0};  ///< that holds now
+};
+
+/// The places of one cost class. Shard: lives on one.
+struct admission_class {
+  admission_class(std::size_t most, std::chrono::milliseconds bearable) : bound(most, bearable) {
+    seen.limit.store(most, std::memory_order_relaxed);
+  }
+  [[nodiscard]] bool is_full() { return !bound.admits(seen.in_flight.load(std::memory_order_relaxed)); }
+  queue_bound bound;
+  admission_statistics seen;
 };
 
 /// One admitted request; leaving the scope frees its place.
 class admitted_request {
  public:
-  admitted_request(admission_statistics& of, address_limits::share held) : of_(&of), held_(std::move(held)) {
-    of.in_flight.fetch_add(1, std::memory_order_relaxed);
+  admitted_request(admission_class& of, address_limits::share held) : of_(&of), held_(std::move(held)) {
+    of.seen.in_flight.fetch_add(1, std::memory_order_relaxed);
   }
   admitted_request(admitted_request&& other) noexcept
-      : of_(std::exchange(other.of_, nullptr)), held_(std::move(other.held_)) {}
+      : of_(std::exchange(other.of_, nullptr)), entered_(other.entered_), held_(std::move(other.held_)) {}
   admitted_request(const admitted_request&) = delete;
   admitted_request& operator=(const admitted_request&) = delete;
   admitted_request& operator=(admitted_request&&) = delete;
   ~admitted_request() {
-    if (of_ != nullptr) of_->in_flight.fetch_sub(1, std::memory_order_relaxed);
+    if (of_ == nullptr) return;
+    of_->seen.in_flight.fetch_sub(1, std::memory_order_relaxed);
+    of_->bound.left(entered_, queue_bound::clock::now());
+    of_->seen.limit.store(of_->bound.limit(), std::memory_order_relaxed);
   }
 
  private:
-  admission_statistics* of_;
+  admission_class* of_;
+  queue_bound::clock::time_point entered_ = queue_bound::clock::now();
   address_limits::share held_;
 };
 
@@ -109,13 +128,15 @@ class service final : public net::service {
   [[nodiscard]] observer& watcher() { return watcher_; }
   [[nodiscard]] const address_statistics& addresses() const { return addresses_.stats(); }
   [[nodiscard]] const admission_statistics& admission(net::cost_class of) const {
-    return admission_[static_cast<std::size_t>(of)];
+    return admission_[static_cast<std::size_t>(of)].seen;
   }
 
  private:
   boost::asio::awaitable<void> answer_any(net::request_context& request);
   boost::asio::awaitable<void> dispatch(net::request_context& request);
   void add_common_headers(net::request_context& request) const;
+  [[nodiscard]] bool refuse_at_once(net::request_context& request);
+  void answer_full(net::request_context& request, net::cost_class cost);
 
   settings how_;
   auth::oauth_clients clients_;
@@ -126,7 +147,7 @@ class service final : public net::service {
   const auth::access_tokens& tokens_;
   auth::verified_tokens verified_;
   observer& watcher_;
-  std::array<admission_statistics, net::cost_classes> admission_;
+  std::array<admission_class, net::cost_classes> admission_;
 };
 
 }  // namespace pam::api

@@ -179,8 +179,10 @@ boost::asio::awaitable<result<accounts::proven_account>> accounts::prove_passwor
   const bool may_match = !proven.row.hashed_password.empty() && !proven.row.deleted_at;
   if (may_match) census_.note(proven.row.id, proven.row.hashed_password);
   std::string stored = may_match ? proven.row.hashed_password : census_.stand_in(email);
+  // In a storm of sign-ins who has been here before goes first; strangers cannot displace him.
+  const auto whose = proven.is_known_device ? crypto::turn::first : crypto::turn::usual;
   auto verified =
-      co_await hashes_.verify(normalize_password(what.password.view()), std::move(stored), deadline);
+      co_await hashes_.verify(normalize_password(what.password.view()), std::move(stored), deadline, whose);
   const bool is_unusable = verified.has_error() && verified.error().code == crypto::errc::bad_hash;
   if (verified.has_error() && !is_unusable) co_return from_crypto(verified.error());
   if (is_unusable) count(statistics_.unusable_hashes);

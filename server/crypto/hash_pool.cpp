@@ -124,9 +124,10 @@ class verify_job final : public pool_job<result<verification>> {
 template <class Job, class Result, class... Args>
 asio::awaitable<Result> submit(std::weak_ptr<detail::job_pool> pool, std::shared_ptr<const pool_facts> facts,
                                std::shared_ptr<job_times> times, secret password, async::deadline deadline,
-                               Args... args) {
+                               turn whose, Args... args) {
   auto initiate = [](auto handler, std::weak_ptr<detail::job_pool> to, std::shared_ptr<const pool_facts> with,
-                     std::shared_ptr<job_times> clock, secret what, async::deadline until, Args... rest) {
+                     std::shared_ptr<job_times> clock, secret what, async::deadline until, turn order,
+                     Args... rest) {
     auto slot = asio::get_associated_cancellation_slot(handler);
     const auto caller = detail::make_caller<Result>(std::move(handler));
     const auto work =
@@ -141,11 +142,11 @@ asio::awaitable<Result> submit(std::weak_ptr<detail::job_pool> pool, std::shared
         pending->abandon();
       });
     }
-    jobs->submit(work, until);
+    jobs->submit(work, until, order);
   };
   return asio::async_initiate<const asio::use_awaitable_t<>, void(Result)>(
       std::move(initiate), asio::use_awaitable, std::move(pool), std::move(facts), std::move(times),
-      std::move(password), deadline, std::move(args)...);
+      std::move(password), deadline, whose, std::move(args)...);
 }
 
 /// Adds what a job took, or waited in vain, to the costs of its caller.
@@ -162,11 +163,11 @@ void count_costs(async::call_costs* costs, std::chrono::steady_clock::time_point
 /// `submit`, and what it took added to the caller's costs.
 template <class Job, class Result, class... Args>
 asio::awaitable<Result> counted(std::weak_ptr<detail::job_pool> pool, std::shared_ptr<const pool_facts> facts,
-                                secret password, async::deadline deadline, Args... args) {
+                                secret password, async::deadline deadline, turn whose, Args... args) {
   const auto asked = std::chrono::steady_clock::now();
   const auto times = std::make_shared<job_times>();
   auto done = co_await submit<Job, Result>(std::move(pool), std::move(facts), times, std::move(password),
-                                           deadline, std::move(args)...);
+                                           deadline, whose, std::move(args)...);
   count_costs(deadline.costs(), asked, *times);
   co_return done;
 }
@@ -206,13 +207,14 @@ hash_pool::~hash_pool() {
 }
 
 asio::awaitable<result<std::string>> hash_pool::hash(secret password, async::deadline deadline) {
-  return counted<hash_job, result<std::string>>(impl_->jobs, impl_->facts, std::move(password), deadline);
+  return counted<hash_job, result<std::string>>(impl_->jobs, impl_->facts, std::move(password), deadline,
+                                                turn::usual);
 }
 
 asio::awaitable<result<verification>> hash_pool::verify(secret password, std::string stored,
-                                                        async::deadline deadline) {
+                                                        async::deadline deadline, turn whose) {
   return counted<verify_job, result<verification>>(impl_->jobs, impl_->facts, std::move(password), deadline,
-                                                   std::move(stored));
+                                                   whose, std::move(stored));
 }
 
 void hash_pool::close() {

@@ -11,6 +11,7 @@
 #include "async/deadline.hpp"
 #include "server/crypto/error.hpp"
 #include "server/crypto/secret.hpp"
+#include "server/crypto/turn.hpp"
 
 namespace pam::crypto {
 
@@ -23,7 +24,7 @@ struct hash_cost {
 struct hash_pool_config {
   std::size_t threads = 1;                    ///< this process's share of the host's budget
   std::size_t queue_limit = 256;              ///< jobs waiting; above it a call answers queue_full at once
-  std::chrono::milliseconds max_wait{2'000};  ///< a job that has not started by then answers `deadline`
+  std::chrono::milliseconds max_wait{2'000};  ///< a job that will not have started by then: `deadline`
   int nice = 10;
   hash_cost cost;
 };
@@ -59,8 +60,10 @@ class hash_pool {
 
   /// Verifies against a stored PHC string. An empty `stored` is checked against a dummy hash of the
   /// pool's own cost, so that an unknown subject costs what a known one does; it never matches.
+  /// @param whose  `first` for who has been here before: in a storm of sign-ins, and even when the queue
+  ///               is full, he is served before strangers
   boost::asio::awaitable<result<verification>> verify(secret password, std::string stored,
-                                                      async::deadline deadline);
+                                                      async::deadline deadline, turn whose = turn::usual);
 
   /// Refuses new jobs, finishes running ones, fails queued ones with `closed`, joins the threads.
   void close();

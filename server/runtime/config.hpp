@@ -42,6 +42,7 @@ struct configuration {
     std::size_t read = 4096;  ///< requests in flight per shard and cost class
     std::size_t write = 4096;
     std::size_t hash = 256;
+    std::chrono::milliseconds bearable_wait{250};  ///< of reads and writes; 0: any
   } admission;
   net::tls_config tls;
   struct {
@@ -97,7 +98,7 @@ struct configuration {
   struct {
     std::size_t threads = 0;  ///< 0: half the cores, at least 1
     std::size_t queue_limit = 256;
-    std::chrono::milliseconds max_wait{2'000};
+    std::chrono::milliseconds max_wait{1'000};
     std::uint32_t memory_kib = 19'456;
     std::uint32_t passes = 2;
   } hash;

@@ -194,6 +194,12 @@ void add_admission(std::vector<option>& out, configuration& c) {
   requests("admission.read", c.admission.read, "Requests of one shard that only read");
   requests("admission.write", c.admission.write, "Requests of one shard that write");
   requests("admission.hash", c.admission.hash, "Requests of one shard that hash a password");
+  out.push_back({.key = "admission.bearable_wait",
+                 .target = &c.admission.bearable_wait,
+                 .meaning =
+                     "While most reads or writes take longer than this, only so many are admitted as can be "
+                     "answered within it; 0: as many as above",
+                 .high = minute});
   out.push_back({.key = "internal.address",
                  .target = &c.internal.address,
                  .meaning = "Address of the internal port",
@@ -453,7 +459,8 @@ void add_accounts(std::vector<option>& out, configuration& c) {
         .high = 100'000},
        {.key = "hash.max_wait",
         .target = &c.hash.max_wait,
-        .meaning = "A password that waited longer is answered 503",
+        .meaning =
+            "A password that would wait longer for a thread is answered 503, at once if that can be foreseen",
         .low = 10,
         .high = minute},
        {.key = "hash.memory_kib",

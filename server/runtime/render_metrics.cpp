@@ -259,6 +259,10 @@ void write_admission(metrics_writer& out, const std::vector<std::unique_ptr<shar
         "pam_admission_in_flight", "Requests admitted and unanswered now, by cost class.",
         sum_over(shards, [&](const shard& each) { return load(each.application().admission(of).in_flight); }),
         {{"class", name}});
+    out.gauge(
+        "pam_admission_limit", "Requests that may be at work now, by cost class.",
+        sum_over(shards, [&](const shard& each) { return load(each.application().admission(of).limit); }),
+        {{"class", name}});
     out.counter(
         "pam_admission_refused_total", "Requests refused at admission, by cost class.",
         sum_over(shards, [&](const shard& each) { return load(each.application().admission(of).refused); }),

@@ -90,6 +90,8 @@ api::settings api_settings_of(const configuration& settings) {
   // Free routes cost next to nothing; the connection limit bounds them.
   how.in_flight_limits = {settings.limits.connections, settings.admission.read, settings.admission.write,
                           settings.admission.hash};
+  how.bearable_waits[static_cast<std::size_t>(net::cost_class::read)] = settings.admission.bearable_wait;
+  how.bearable_waits[static_cast<std::size_t>(net::cost_class::write)] = settings.admission.bearable_wait;
   return how;
 }
 

@@ -45,30 +45,50 @@ job_pool::~job_pool() {
   close();
 }
 
-void job_pool::submit(std::shared_ptr<job> work, async::deadline deadline) {
+void job_pool::submit(std::shared_ptr<job> work, async::deadline deadline, turn whose) {
   const auto now = clock::now();
   work->submitted_ = now;
   work->expiry_ = std::min(deadline.unmetered(), now + settings_.max_wait);
+  work->turn_ = whose;
   errc refusal{};
+  std::shared_ptr<job> refused = work;
   {
     const std::scoped_lock lock{mutex_};
+    const auto place = place_of(whose);
     if (is_closing_) {
       refusal = errc::closed;
-    } else if (work->expiry_ <= now) {
+    } else if (work->expiry_ <= now + wait_behind(static_cast<std::size_t>(place - waiting_.begin()))) {
       counters_.refused_deadline.fetch_add(1, std::memory_order_relaxed);
       refusal = errc::deadline;
-    } else if (waiting_.size() >= settings_.queue_limit) {
-      counters_.refused_queue_full.fetch_add(1, std::memory_order_relaxed);
-      refusal = errc::queue_full;
     } else {
       if (work->expiry_ < next_check_) has_news_.notify_one();
-      waiting_.push_back(std::move(work));
+      waiting_.insert(place, std::move(work));
+      refused = make_room();
+      if (refused) refusal = errc::queue_full;
       counters_.queued.store(waiting_.size(), std::memory_order_relaxed);
       has_work_.notify_one();
-      return;
     }
   }
-  work->refuse(refusal);
+  if (refused) refused->refuse(refusal);
+}
+
+job_pool::queue::iterator job_pool::place_of(turn whose) {
+  if (whose == turn::usual) return waiting_.end();
+  return std::ranges::find_if(waiting_, [](const auto& each) { return each->turn_ == turn::usual; });
+}
+
+std::chrono::microseconds job_pool::wait_behind(std::size_t jobs) const {
+  const std::uint64_t each = usual_run_us_.load(std::memory_order_relaxed);
+  return std::chrono::microseconds{each * jobs / std::max<std::size_t>(settings_.threads, 1)};
+}
+
+/// The job that has to go when there are too many: the last of the queue.
+std::shared_ptr<job> job_pool::make_room() {
+  if (waiting_.size() <= settings_.queue_limit) return nullptr;
+  counters_.refused_queue_full.fetch_add(1, std::memory_order_relaxed);
+  auto last = std::move(waiting_.back());
+  waiting_.pop_back();
+  return last;
 }
 
 bool job_pool::withdraw(const job& work) {
@@ -137,7 +157,11 @@ void job_pool::run_one(job& next) {
   } catch (...) {
     has_failed = true;  // std::bad_alloc is what can happen; the caller must hear of it, the thread live on
   }
-  counters_.busy_microseconds.fetch_add(microseconds_between(began, clock::now()), std::memory_order_relaxed);
+  const std::uint64_t took = microseconds_between(began, clock::now());
+  counters_.busy_microseconds.fetch_add(took, std::memory_order_relaxed);
+  // Threads may overwrite each other here: it is an average.
+  const std::uint64_t usual = usual_run_us_.load(std::memory_order_relaxed);
+  usual_run_us_.store(usual == 0 ? took : (7 * usual + took) / 8, std::memory_order_relaxed);
   counters_.finished.fetch_add(1, std::memory_order_relaxed);
   counters_.running.fetch_sub(1, std::memory_order_relaxed);
   if (has_failed) {

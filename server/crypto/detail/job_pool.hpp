@@ -13,6 +13,7 @@
 
 #include "async/deadline.hpp"
 #include "server/crypto/error.hpp"
+#include "server/crypto/turn.hpp"
 
 namespace pam::crypto::detail {
 
@@ -32,6 +33,7 @@ class job {
   friend class job_pool;
   std::chrono::steady_clock::time_point submitted_;
   std::chrono::steady_clock::time_point expiry_;
+  turn turn_ = turn::usual;
 };
 
 struct job_pool_config {
@@ -54,8 +56,10 @@ class job_pool {
   job_pool& operator=(const job_pool&) = delete;
 
   /// Queues `work` until min(deadline, now + max_wait). A refusal (full, expired, closed) is told to the
-  /// job before this returns, on this thread.
-  void submit(std::shared_ptr<job> work, async::deadline deadline);
+  /// job before this returns, on this thread; so is `deadline` when the jobs before it will take longer
+  /// than that. In a full queue a job with the first turn takes the place of the newest usual one, which
+  /// is refused.
+  void submit(std::shared_ptr<job> work, async::deadline deadline, turn whose = turn::usual);
 
   /// Takes a job out of the queue; nothing happens when it is not there. A running job goes on.
   /// @return true when it was there: neither run() nor refuse() will be called
@@ -86,8 +90,12 @@ class job_pool {
   void refuse_all(const queue& jobs, errc why);
   [[nodiscard]] queue take_expired(std::chrono::steady_clock::time_point now);
   [[nodiscard]] std::chrono::steady_clock::time_point earliest_expiry() const;
+  [[nodiscard]] queue::iterator place_of(turn whose);
+  [[nodiscard]] std::chrono::microseconds wait_behind(std::size_t jobs) const;
+  std::shared_ptr<job> make_room();
 
   const job_pool_config settings_;
+  std::atomic<std::uint64_t> usual_run_us_{0};  ///< moving average of what a job takes
   counters counters_;
   std::mutex mutex_;
   std::condition_variable has_work_;

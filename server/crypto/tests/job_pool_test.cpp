@@ -6,6 +6,8 @@
 
 #include <future>
 #include <optional>
+#include <thread>
+#include <vector>
 
 namespace pam::crypto::detail {
 namespace {
@@ -83,6 +85,87 @@ TEST(job_pool, a_full_queue_refuses_at_once) {
   running->release();
   EXPECT_TRUE(first->await_end().has_run);
   EXPECT_TRUE(second->await_end().has_run);
+}
+
+TEST(job_pool, the_first_turn_goes_before_usual_ones_in_order) {
+  job_pool pool({.threads = 1, .queue_limit = 9, .max_wait = 1h});
+  const auto running = held();
+  pool.submit(running, late());
+  running->await_start();
+  const auto usual = held();
+  const auto first = held();
+  const auto second = held();
+  pool.submit(usual, late());
+  pool.submit(first, late(), turn::first);
+  pool.submit(second, late(), turn::first);
+
+  running->release();
+
+  // Each holds the only thread until it is let go: whoever starts next is the next of the queue.
+  first->await_start();
+  EXPECT_EQ(pool.stats().queued, 2U);
+  first->release();
+  second->await_start();
+  EXPECT_EQ(pool.stats().queued, 1U);
+  second->release();
+  usual->await_start();
+  usual->release();
+  EXPECT_TRUE(usual->await_end().has_run);
+}
+
+TEST(job_pool, in_a_full_queue_the_first_turn_takes_the_place_of_the_newest_usual_job) {
+  job_pool pool({.threads = 1, .queue_limit = 2, .max_wait = 1h});
+  const auto running = held();
+  pool.submit(running, late());
+  running->await_start();
+  const auto older = quick();
+  const auto newest = quick();
+  const auto known = quick();
+  const auto also_known = quick();
+  const auto one_too_many = quick();
+  pool.submit(older, late());
+  pool.submit(newest, late());
+
+  pool.submit(known, late(), turn::first);
+  EXPECT_EQ(newest->await_end().refusal, errc::queue_full);
+  pool.submit(also_known, late(), turn::first);
+  EXPECT_EQ(older->await_end().refusal, errc::queue_full);
+  pool.submit(one_too_many, late(), turn::first);
+  EXPECT_EQ(one_too_many->await_end().refusal, errc::queue_full);
+
+  EXPECT_EQ(pool.stats().queued, 2U);
+  running->release();
+  EXPECT_TRUE(known->await_end().has_run);
+  EXPECT_TRUE(also_known->await_end().has_run);
+}
+
+TEST(job_pool, a_wait_that_can_be_foreseen_is_refused_at_once) {
+  constexpr auto run = 20ms;
+  constexpr std::size_t before = 200;  // 4 s of work
+  job_pool pool({.threads = 1, .queue_limit = before + 9, .max_wait = 1h});
+  const auto measured = held();
+  pool.submit(measured, late());
+  measured->await_start();
+  const auto began = std::chrono::steady_clock::now();
+  while (std::chrono::steady_clock::now() - began < run) std::this_thread::yield();
+  measured->release();
+  ASSERT_TRUE(measured->await_end().has_run);
+  const auto running = held();
+  pool.submit(running, late());
+  running->await_start();
+  std::vector<std::shared_ptr<held_job>> waiting;
+  for (std::size_t i = 0; i < before; ++i) pool.submit(waiting.emplace_back(quick()), late());
+
+  const auto hopeless = quick();
+  const auto patient = quick();
+  pool.submit(hopeless, async::within(2s));
+  EXPECT_EQ(pool.stats().refused_deadline, 1U);  // long before its deadline
+  pool.submit(patient, late());
+
+  EXPECT_EQ(hopeless->await_end().refusal, errc::deadline);
+  EXPECT_EQ(pool.stats().queued, before + 1);
+  running->release();
+  EXPECT_TRUE(patient->await_end().has_run);
 }
 
 TEST(job_pool, a_waiting_job_hears_of_its_deadline_while_every_thread_is_busy) {
