@@ -24,7 +24,7 @@ const results = [];
 
 function record(name, unit, ours, target, isLow, samples) {
   const met = isLow ? ours <= target : ours >= target;
-  results.push({ name, unit, ours, reference: null, ratio: ours, target, met, samples });
+  results.push({ name, unit, ours, reference: null, ratio: ours, target, met, less_is_better: isLow, samples });
   process.stdout.write(`${name.padEnd(66)}${unit.padEnd(10)}${ours.toFixed(2).padStart(10)}${`${isLow ? '<=' : '>='} ${target}`.padStart(10)}  ${met ? 'met' : 'MISSED'}\n`);
 }
 

@@ -104,4 +104,50 @@ describe('limits', { timeout: 180_000 }, () => {
       assert.deepEqual([...new Set(each)], ['400 invalid_credentials', '429 over_request_rate_limit']);
     }
   });
+
+  /** Signs strangers in from 12 loops until `work` is done; the statuses they got. */
+  async function amidStrangers(server, from, work) {
+    const statuses = [];
+    let isDone = false;
+    const loops = Array.from({ length: 12 }, async () => {
+      while (!isDone) {
+        const body = { email: newEmail(), password: newPassword() };
+        statuses.push((await call(server, 'POST', '/auth/v1/token?grant_type=password', { body, from })).status);
+      }
+    });
+    const stop = () => Promise.all(loops);
+    try {
+      while (!statuses.includes(429) && !statuses.includes(503)) await new Promise((next) => setImmediate(next));
+      await work();
+    } finally {
+      isDone = true;
+      await stop();
+    }
+    return statuses;
+  }
+
+  test('by address leave room for passwords from other addresses', async () => {
+    const server = await installation.serve({ PAM_RATE_LIMITS__UNLIMITED: '', PAM_RATE_LIMITS__HASH_PER_MINUTE: '60000', PAM_ADMISSION__HASH: '12' });
+    const account = await newAccount(open);
+    const body = { email: account.email, password: account.password };
+
+    const strangers = await amidStrangers(server, '127.0.0.2', async () => {
+      for (let i = 0; i < 5; ++i) assertTokenResponse(await call(server, 'POST', '/auth/v1/token?grant_type=password', { body, from: '127.0.0.3' }));
+    });
+
+    assert.deepEqual([...new Set(strangers)].sort(), [400, 429]);
+    assert.ok(await metric(server, 'pam_rate_limited_total', 'limit="hash_share"') > 0);
+  });
+
+  test('let a known device go before strangers when the queue for passwords is full', async () => {
+    const server = await installation.serve({ PAM_HASH__QUEUE_LIMIT: '1', PAM_HASH__THREADS: '1' });
+    const account = await newAccount(open);
+    const device = (await signInFrom(open, account)).headers['x-pam-device'];
+
+    const strangers = await amidStrangers(server, '127.0.0.2', async () => {
+      for (let i = 0; i < 5; ++i) assertTokenResponse(await signInFrom(server, account, { 'x-pam-device': device }));
+    });
+
+    assert.deepEqual([...new Set(strangers)].sort(), [400, 503]);
+  });
 });

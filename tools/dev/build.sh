@@ -77,6 +77,7 @@ dev_bench_script() {
   choose_pgbouncer
   node "bench/$name/main.mjs" --json "build/bench/$name.json" "$@"
   say "wrote build/bench/$name.json"
+  node bench/support/compare.mjs "build/bench/$name.json"
 }
 
 # dev_bench [NAME]   every bench, or one: `./dev bench db` runs bench_db. What follows the name goes
@@ -106,6 +107,7 @@ dev_bench() {
     say "${name#bench_}"
     "build/release/bin/$name" --json "$report" "$@"
     say "wrote $report"
+    ! command -v node >/dev/null || node bench/support/compare.mjs "$report"
   done
   [ "$wanted" = '' ] || return 0
   while IFS= read -r name; do dev_bench_script "$name"; done < <(bench_scripts)

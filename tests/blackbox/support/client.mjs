@@ -56,8 +56,9 @@ function send(module, options, body) {
  * One request, whose answer must be one that the server's description promises. `body` is sent as JSON unless it is a string or a Buffer; a JSON body has its content type.
  * @param options.token    bearer token
  * @param options.headers  added last, so they win
+ * @param options.from     loopback address to connect from
  */
-export async function call(server, method, path, { body, token, headers = {} } = {}) {
+export async function call(server, method, path, { body, token, headers = {}, from } = {}) {
   const isRaw = body === undefined || typeof body === 'string' || Buffer.isBuffer(body);
   const bytes = isRaw ? body : JSON.stringify(body);
   const fields = {};
@@ -66,6 +67,7 @@ export async function call(server, method, path, { body, token, headers = {} } =
   if (token) fields.authorization = `Bearer ${token}`;
   const options = {
     host: server.host, port: server.port, agent: agentOf(server), method, path, headers: { ...fields, ...headers },
+    ...(from ? { localAddress: from } : {}),
   };
   const answer = await send(https, options, bytes);
   if (!server.isUndescribed) (await descriptionOf(server)).check(method, path, answer);
