@@ -79,7 +79,8 @@ job_pool::queue::iterator job_pool::place_of(turn whose) {
 
 std::chrono::microseconds job_pool::wait_behind(std::size_t jobs) const {
   const std::uint64_t each = usual_run_us_.load(std::memory_order_relaxed);
-  return std::chrono::microseconds{each * jobs / std::max<std::size_t>(settings_.threads, 1)};
+  // A third more than the average says: whoever is let in and then expires has waited in vain.
+  return std::chrono::microseconds{each * jobs * 4 / (3 * std::max<std::size_t>(settings_.threads, 1))};
 }
 
 /// The job that has to go when there are too many: the last of the queue.
