@@ -60,6 +60,26 @@ std::string key_of_variable(std::string_view name) {
   return key;
 }
 
+/// Where the first byte beyond ASCII stands outside of strings and comments, or npos.
+std::size_t find_stray_byte(std::string_view toml) {
+  const bool has_mark = toml.starts_with("\xef\xbb\xbf");
+  for (std::size_t at = has_mark ? 3 : 0; at < toml.size(); ++at) {
+    const char c = toml[at];
+    if (static_cast<unsigned char>(c) >= 0x80) return at;
+    if (c == '#') at = std::min(toml.find('\n', at), toml.size());
+    if (c != '"' && c != '\'') continue;
+    const bool is_long = toml.substr(at, 3) == std::string(3, c);
+    const std::string end(is_long ? 3 : 1, c);
+    // A string that is not closed is the parser's to report.
+    for (at += end.size(); at < toml.size() && toml.substr(at, end.size()) != end; ++at) {
+      if (toml[at] == '\n' && !is_long) break;
+      if (toml[at] == '\\' && c == '"') ++at;
+    }
+    at += end.size() - 1;
+  }
+  return std::string_view::npos;
+}
+
 }  // namespace
 
 config_reader::config_reader(std::string_view file_name, const environment& variables)
@@ -74,12 +94,23 @@ void config_reader::read_toml(std::string_view toml) {
   const auto at = [this](const toml::source_region& where) {
     return value_origin{where.begin.line, file_name_ + ":" + std::to_string(where.begin.line)};
   };
+  // toml++ has undefined behaviour for some of them, and TOML allows none there.
+  if (const std::size_t stray = find_stray_byte(toml); stray != std::string_view::npos) {
+    const std::string_view before = toml.substr(0, stray);
+    const auto line = 1 + static_cast<std::size_t>(std::count(before.begin(), before.end(), '\n'));
+    report({line, file_name_ + ":" + std::to_string(line)}, "",
+           "a character beyond ASCII stands outside of quotes and comments; put texts into quotes");
+    return;
+  }
   toml::table root;
   try {
     root = toml::parse(toml);
   } catch (const toml::parse_error& failure) {
     // The parser stops at its first error, so this is the file's only finding.
-    report(at(failure.source()), "", std::string{failure.description()});
+    // It quotes what it met, line feeds and escapes too.
+    std::string what{failure.description()};
+    std::ranges::replace_if(what, [](char c) { return static_cast<unsigned char>(c) < 0x20; }, ' ');
+    report(at(failure.source()), "", std::move(what));
     return;
   }
   for (const auto& [name, node] : root) {

@@ -221,6 +221,10 @@ dev_test() {
   case "$only" in
     layers) test_layers ;;
     sql) ensure_packages test && test_sql ;;
+    fuzz)
+      ensure_packages build && build_preset fuzz fuzz_all
+      test_fuzz
+      ;;
     plans)
       ensure_packages build run test && build_preset "$test_preset" plan_pgtests
       test_plans
@@ -257,7 +261,7 @@ dev_test() {
       ;;
     load) ensure_packages build run load && build_preset release pam-auth swarm && test_load ;;
     all) test_everything ;;
-    *) die "no label '$only'; there are unit, pg, blackbox, sdk, chaos, layers, format, sql, schema, plans, versions, load, wire, tsan" ;;
+    *) die "no label '$only'; there are unit, pg, blackbox, sdk, chaos, layers, format, sql, fuzz, schema, plans, versions, load, wire, tsan" ;;
   esac
   print_results
 }
@@ -271,6 +275,8 @@ test_everything() {
   build_preset "$test_preset"
   test_ctest unit '^unit$'
   test_ctest pg '^pg$'
+  build_preset fuzz fuzz_all
+  test_fuzz
   build_preset release pam-auth
   local benches
   mapfile -t benches < <(bench_targets)

@@ -269,6 +269,25 @@ TEST(config, a_syntax_error_names_its_line) {
   EXPECT_THAT(finding("[limits]\nconnections = = 5\n"), HasSubstr("pam.toml:2: "));
 }
 
+TEST(config, a_syntax_error_stays_on_one_line) {
+  const std::string text = finding("[log]\nlevel =i\n[x]\n");
+
+  EXPECT_EQ(text.find('\n'), text.size() - 1) << text;
+}
+
+TEST(config, letters_beyond_ascii_stand_in_quotes_and_comments_only) {
+  for (const std::string_view stray :
+       {"# \u00e9 'x\n\u00e9 = 1\n", "[log]\nlevel = \uf900\n", "[log]\nlevel = \"\u00e9\" \uf900\n"}) {
+    EXPECT_THAT(finding(stray), HasSubstr(": a character beyond ASCII")) << stray;
+  }
+  for (const std::string_view fine :
+       {"[mail]\nfolder = \"/tmp/\u00e9\" # \uf900 \"\n",
+        "[mail]\nfolder = \"\"\"\u00e9 \" \\\" '\"\"\" # \u00e9\n", "[mail]\nfolder = \"\\\"\u00e9\"\n",
+        "[mail]\nfolder = '\\' # \u00e9\n"}) {
+    EXPECT_TRUE(parse_config(fine, "pam.toml", {}).has_value()) << fine;
+  }
+}
+
 TEST(config, an_integer_beyond_64_bits_is_refused_with_its_line) {
   EXPECT_THAT(finding("[limits]\nconnections = 99999999999999999999\n"), HasSubstr("pam.toml:2: "));
 }
