@@ -156,6 +156,13 @@ test_schema() {
     env PAM_AUTH_BIN="$PWD/build/release/bin/pam-auth" tests/blackbox/run migrations.test.mjs
 }
 
+# Everything about the database layer: its pure core, its seven ways to a real PostgreSQL, replicas and
+# failover, and faults of every part while clients work.
+test_db() {
+  test_ctest db '^db$'
+  test_chaos
+}
+
 test_layers() {
   say "layers"
   run_tap layers build/results/layers.tap tools/check_layers_test
@@ -235,6 +242,12 @@ dev_test() {
       build_preset release pam-auth
       test_schema
       ;;
+    db)
+      ensure_packages build run test
+      build_preset "$test_preset" db_core_tests db_pg_tests db_cluster_tests catalogue_pgtests
+      build_preset release pam-auth
+      test_db
+      ;;
     versions)
       ensure_packages build run test
       build_preset "$test_preset" schema_pgtests plan_pgtests domain_pgtests upgrade_pgtests
@@ -261,7 +274,7 @@ dev_test() {
       ;;
     load) ensure_packages build run load && build_preset release pam-auth swarm && test_load ;;
     all) test_everything ;;
-    *) die "no label '$only'; there are unit, pg, blackbox, sdk, chaos, layers, format, sql, fuzz, schema, plans, versions, load, wire, tsan" ;;
+    *) die "no label '$only'; there are unit, pg, blackbox, sdk, chaos, layers, format, db, sql, fuzz, schema, plans, versions, load, wire, tsan" ;;
   esac
   print_results
 }

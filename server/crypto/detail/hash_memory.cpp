@@ -17,9 +17,6 @@ namespace {
 #endif
 #endif
 
-// Smaller mappings are not a hash's memory, and cost nothing.
-constexpr std::size_t smallest = std::size_t{1} << 20U;
-
 void* map(void* address, std::size_t size, int protection, int flags, int descriptor, off_t offset) {
   return reinterpret_cast<void*>(::syscall(SYS_mmap, address, size, protection, flags, descriptor, offset));
 }
@@ -86,6 +83,8 @@ void hash_memory::drop() {
 extern "C" void* mmap(void* address, std::size_t size, int protection, int flags, int descriptor,
                       off_t offset) noexcept {
   using namespace pam::crypto::detail;
+  // Smaller mappings are not a hash's memory, and cost nothing.
+  constexpr std::size_t smallest = std::size_t{1} << 20U;
   constexpr int anonymous = MAP_PRIVATE | MAP_ANONYMOUS;
   const bool is_memory = address == nullptr && (flags & anonymous) == anonymous &&
                          (flags & ~(anonymous | MAP_POPULATE | MAP_NORESERVE)) == 0 &&
