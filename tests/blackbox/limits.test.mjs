@@ -117,7 +117,8 @@ describe('limits', { timeout: 180_000 }, () => {
     });
     const stop = () => Promise.all(loops);
     try {
-      while (!statuses.includes(429) && !statuses.includes(503)) await new Promise((next) => setImmediate(next));
+      const isRefused = () => statuses.includes(429) || statuses.includes(503);
+      while (!isRefused() && statuses.length < 300) await new Promise((next) => setImmediate(next));
       await work();
     } finally {
       isDone = true;
