@@ -136,6 +136,24 @@ void judge_version(const pooler_facts& pooler, findings& out) {
   }
 }
 
+// Named statements are planned once a connection, unless that is forbidden; unnamed ones each time, and a
+// generic plan then considers every partition (docs/adr/0016).
+void judge_planning(const facts& all, bool has_names, findings& out) {
+  if (has_names && is_value(all.route.settings, "plan_cache_mode", "force_custom_plan")) {
+    out.push_back({severity::warning, "route.plan_cache_mode",
+                   "plan_cache_mode = force_custom_plan: every statement is planned each time, which takes"
+                   " PostgreSQL longer than to carry it out",
+                   "take it out of connect_query or the role: ALTER ROLE " + all.own.user +
+                       " SET plan_cache_mode = 'force_generic_plan'"});
+  } else if (!has_names && is_value(all.route.settings, "plan_cache_mode", "force_generic_plan")) {
+    out.push_back(
+        {severity::warning, "route.plan_cache_mode",
+         "plan_cache_mode = force_generic_plan with unnamed statements: each considers every partition",
+         "connect_query='SET plan_cache_mode = force_custom_plan' for " + all.own.database +
+             " in pgbouncer.ini"});
+  }
+}
+
 void judge_names(const facts& all, findings& out) {
   if (pooler_version(all.pooler.version) < tracks_pipelines) return;
   const double names = number(all.pooler.settings, "max_prepared_statements").value_or(0);
@@ -276,6 +294,7 @@ void judge_pooler(const facts& all, findings& out) {
   }
   if (all.route.is_direct) {
     out.push_back({severity::ok, "route", "leads to PostgreSQL directly, named statements", ""});
+    judge_planning(all, true, out);
     return;
   }
   if (all.pooler.version.empty()) {
@@ -287,6 +306,7 @@ void judge_pooler(const facts& all, findings& out) {
   }
   judge_version(all.pooler, out);
   judge_names(all, out);
+  judge_planning(all, pooler_version(all.pooler.version) >= tracks_pipelines, out);
   judge_mode(all.pooler, out);
   judge_times(all.pooler.settings, out);
   judge_strangers(all, out);

@@ -250,6 +250,17 @@ const row rules[] = {
      "postgres.pg_stat_statements", "not installed"},
     {"generic_plans_on_citus", [](facts& f) { f.postgres.extensions.emplace_back("citus"); },
      severity::danger, "postgres.plan_cache_mode", "could not create distributed plan"},
+    {"custom_plans_of_named_statements",
+     [](facts& f) { f.route.settings["plan_cache_mode"] = "force_custom_plan"; }, severity::warning,
+     "route.plan_cache_mode", "planned each time"},
+    {"custom_plans_without_a_pooler",
+     [](facts& f) {
+       f.route.is_direct = true;
+       f.route.settings["plan_cache_mode"] = "force_custom_plan";
+     },
+     severity::warning, "route.plan_cache_mode", "planned each time"},
+    {"generic_plans_of_unnamed_statements", [](facts& f) { f.pooler.version = "1.18.0"; }, severity::warning,
+     "route.plan_cache_mode", "every partition"},
     {"no_schema", [](facts& f) { f.postgres.has_schema = false; }, severity::danger, "postgres.schema",
      "not there"},
     {"no_partition_now", [](facts& f) { f.postgres.partitions[0].has_current = false; }, severity::danger,
