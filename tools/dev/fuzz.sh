@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Fuzzing of every decoder with libFuzzer. Sourced, never run.
 
-# Executions of each target in `./dev test`: seconds each, past the seeds.
+# Executions of each target in `./dev test`: a few seconds each on one core.
 fuzz_test_runs=20000
 
 # Names of the targets the fuzz build knows.
