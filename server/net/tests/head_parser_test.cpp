@@ -199,6 +199,8 @@ TEST(head_parser, the_length_and_the_coding_are_read) {
             65'536u);
   EXPECT_TRUE(parse("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n").body.is_chunked);
   EXPECT_EQ(status_with("Host: a\r\nContent-Length: 65537\r\n"), 413u);
+  // Decimal whatever it begins with (RFC 9110 section 8.6): read as octal it would be 8.
+  EXPECT_EQ(parse("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 010\r\n\r\n").body.content_length, 10u);
 }
 
 TEST(head_parser, keep_alive_follows_version_and_connection_options) {
