@@ -80,6 +80,13 @@ std::size_t find_stray_byte(std::string_view toml) {
   return std::string_view::npos;
 }
 
+/// The text with an x for each byte beyond ASCII: lines, strings and comments are where they were.
+std::string ascii_of(std::string_view toml) {
+  std::string ascii{toml.starts_with("\xef\xbb\xbf") ? toml.substr(3) : toml};
+  std::ranges::replace_if(ascii, [](char c) { return static_cast<unsigned char>(c) >= 0x80; }, 'x');
+  return ascii;
+}
+
 }  // namespace
 
 config_reader::config_reader(std::string_view file_name, const environment& variables)
@@ -94,7 +101,7 @@ void config_reader::read_toml(std::string_view toml) {
   const auto at = [this](const toml::source_region& where) {
     return value_origin{where.begin.line, file_name_ + ":" + std::to_string(where.begin.line)};
   };
-  // toml++ has undefined behaviour for some of them, and TOML allows none there.
+  // toml++ 3.3 has undefined behaviour for U+FB66 to U+FEFE there, and TOML allows none beyond ASCII.
   if (const std::size_t stray = find_stray_byte(toml); stray != std::string_view::npos) {
     const std::string_view before = toml.substr(0, stray);
     const auto line = 1 + static_cast<std::size_t>(std::count(before.begin(), before.end(), '\n'));
@@ -104,6 +111,9 @@ void config_reader::read_toml(std::string_view toml) {
   }
   toml::table root;
   try {
+    // The parser takes quotes inside of a malformed value for part of it, where find_stray_byte sees a
+    // string: what is malformed is found in ASCII first.
+    std::ignore = toml::parse(ascii_of(toml));
     root = toml::parse(toml);
   } catch (const toml::parse_error& failure) {
     // The parser stops at its first error, so this is the file's only finding.

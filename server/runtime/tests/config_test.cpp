@@ -275,6 +275,14 @@ TEST(config, a_syntax_error_stays_on_one_line) {
   EXPECT_EQ(text.find('\n'), text.size() - 1) << text;
 }
 
+TEST(config, quotes_inside_of_a_malformed_value_hide_no_letters) {
+  for (const std::string_view malformed :
+       {"[log]\nlevel = 5\"\"\"\"\"z[l\ufeffi=mit\n", "[log]\nlevel = 5[\"\ufefe\"]\n",
+        "[log]\nlevel = a\"\ufb70\"\n"}) {
+    EXPECT_THAT(finding(malformed), HasSubstr("pam.toml:2: ")) << malformed;
+  }
+}
+
 TEST(config, letters_beyond_ascii_stand_in_quotes_and_comments_only) {
   for (const std::string_view stray :
        {"# \u00e9 'x\n\u00e9 = 1\n", "[log]\nlevel = \uf900\n", "[log]\nlevel = \"\u00e9\" \uf900\n"}) {
