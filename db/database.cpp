@@ -26,6 +26,8 @@ detail::core_limits limits_of(const config& settings) {
   limits.queue = settings.queue_limit;
   limits.batch = settings.batch_limit;
   limits.batch_bytes = settings.batch_bytes;
+  // By then a connection that stalled has been closed, what it ran was cancelled and has been sent again.
+  limits.outcome_grace = settings.stall_limit + settings.stall_grace;
   return limits;
 }
 
@@ -165,6 +167,7 @@ void database::impl::recycle(call& item) {
   item.has_failed = item.was_sent_by_name = false;
   item.sent_epoch = 0;
   item.is_abandoned = item.is_isolated = item.is_hurried = item.may_have_run = false;
+  item.is_awaited = false;
   item.losses = item.lock_tries = item.replans = 0;
   item.place = detail::place::nowhere;
   item.costs = nullptr;

@@ -118,7 +118,9 @@ class database {
   /// the last failure when `deadline` passed; connecting then goes on in the background.
   boost::asio::awaitable<result<void>> start(async::deadline deadline);
 
-  /// Runs one statement on a shared pipeline.
+  /// Runs one statement on a shared pipeline. A write that was sent before its deadline is answered
+  /// `stall_limit + stall_grace` after it at the latest, so that the answer can be its outcome; all else at
+  /// the deadline.
   /// @return rows once committed; errors: queue_full, deadline, unavailable, closed (all `not_sent`),
   ///         deadline or connection with `unknown`, rejected with `executed`, or with `unknown` when an
   ///         earlier sending, lost with its connection, may have taken effect

@@ -62,6 +62,7 @@ struct entry {
   bool is_isolated = false;   ///< sent alone from now on: it lost connections or waited for a lock
   bool is_hurried = false;    ///< lost its batch to a row that somebody else had locked
   bool may_have_run = false;  ///< was in a batch whose fate is unknown
+  bool is_awaited = false;    ///< past its deadline, its outcome is still waited for
   std::uint8_t losses = 0;
   std::uint8_t lock_tries = 0;
   std::uint8_t replans = 0;

@@ -110,6 +110,7 @@ void pipeline_core::abandon(entry& item) {
 void pipeline_core::tick(time_point now) {
   while (!deadlines_.empty() && deadlines_.top().deadline <= now) {
     entry& item = deadlines_.top();
+    if (awaits_outcome(item)) continue;
     counters_.expired.add();
     const bool was_sent = item.place == place::sent;
     const bool is_served = std::any_of(lanes_.begin(), lanes_.end(), [](const lane& l) { return l.is_open; });
@@ -125,6 +126,18 @@ void pipeline_core::tick(time_point now) {
     enqueue(item);
   }
   publish();
+}
+
+// Once: what comes after the grace is "unknown".
+bool pipeline_core::awaits_outcome(entry& item) {
+  const bool is_open = item.place == place::sent || item.may_have_run;
+  const bool is_write = item.what->opts.rank != lock_rank::none;
+  if (!is_open || !is_write || item.is_awaited || limits_.outcome_grace.count() == 0) return false;
+  deadlines_.remove(item);
+  item.is_awaited = true;
+  item.deadline += limits_.outcome_grace;
+  deadlines_.push(item);
+  return true;
 }
 
 std::optional<time_point> pipeline_core::next_tick() const {

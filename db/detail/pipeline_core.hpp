@@ -26,6 +26,9 @@ struct core_limits {
   std::size_t queue = 4096;             ///< entries not sent
   std::size_t batch = 64;               ///< entries under one Sync
   std::size_t batch_bytes = 64 * 1024;  ///< parameter bytes under one Sync; one entry always fits
+  /// How much longer than its deadline a write is waited for whose fate is open: it was sent, so that
+  /// "unknown" would be the only honest answer. Reads, and what was never sent, get none of it.
+  std::chrono::milliseconds outcome_grace{0};
 };
 
 struct core_counters {
@@ -151,6 +154,7 @@ class pipeline_core {
   void settle_fellows(const entry& culprit, std::span<entry* const> fellows, const error& failure,
                       time_point now);
   bool backs_off(entry& item, time_point until);
+  bool awaits_outcome(entry& item);
   void count_data_error(entry& culprit, const error& failure, std::size_t batch_size);
   void resend(entries::iterator first, entries::iterator last);
   void lose_entry(entry& item, bool is_rolled_back);

@@ -671,6 +671,69 @@ TEST(pipeline_core, a_deadline_in_flight_means_unknown_and_the_late_result_is_di
   EXPECT_THAT(d.released(), ElementsAre(&late));
 }
 
+core_limits patient() {
+  core_limits limits;
+  limits.outcome_grace = 100ms;
+  return limits;
+}
+
+TEST(pipeline_core, a_write_in_flight_past_its_deadline_is_answered_with_its_outcome) {
+  core_driver d{patient()};
+  d.core.open(0, {});
+  entry& late = d.submit(touch_session, "a", 5ms);
+  d.take();
+
+  d.advance(104ms);
+
+  EXPECT_THAT(d.finished(), IsEmpty());
+  EXPECT_EQ(d.core.next_tick(), d.now + 1ms);
+  d.answer_batch();
+  EXPECT_THAT(d.finished(), ElementsAre(&late));
+  EXPECT_FALSE(late.has_failed);
+}
+
+TEST(pipeline_core, the_wait_for_an_outcome_ends_and_is_not_begun_again) {
+  core_driver d{patient()};
+  d.core.open(0, {});
+  entry& late = d.submit(touch_session, "a", 5ms);
+  d.take();
+  d.advance(5ms);
+
+  d.advance(100ms);
+
+  EXPECT_THAT(d.finished(), ElementsAre(&late));
+  EXPECT_EQ(late.failure.code, errc::deadline);
+  EXPECT_EQ(late.failure.outcome, outcome::unknown);
+}
+
+TEST(pipeline_core, a_lost_write_is_sent_again_to_learn_its_outcome_past_its_deadline) {
+  core_driver d{patient()};
+  d.core.open(0, {});
+  entry& late = d.submit(touch_session, "a", 5ms);
+  d.take();
+  d.core.lose(0, d.now);
+  d.advance(50ms);
+  d.core.open(0, {});
+
+  EXPECT_THAT(d.take(), ElementsAre(&late));
+  d.answer_batch();
+  EXPECT_THAT(d.finished(), ElementsAre(&late));
+  EXPECT_FALSE(late.has_failed);
+}
+
+TEST(pipeline_core, nothing_is_awaited_of_a_read_or_of_a_write_that_was_not_sent) {
+  core_driver d{patient()};
+  d.core.open(0, {});
+  entry& read = d.submit(read_one, {}, 5ms);
+  d.take();
+  entry& queued = d.submit(touch_session, "a", 5ms);
+
+  d.advance(5ms);
+
+  EXPECT_THAT(d.finished(), UnorderedElementsAre(&read, &queued));
+  EXPECT_EQ(queued.failure.outcome, outcome::not_sent);
+}
+
 TEST(pipeline_core, an_overdue_entry_is_never_sent) {
   core_driver d;
   d.core.open(0, {});
