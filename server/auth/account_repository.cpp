@@ -19,25 +19,32 @@ constexpr std::size_t session_at = detail::account_columns + detail::identity_co
 
 // One statement, hence atomic on one PostgreSQL and on Citus (two-phase commit). `owner` is not empty
 // when this account holds the claim: just now, or since an earlier transmission of the same statement.
-constexpr db::statement create_statement{
+//
+// It answers with the rows as they are stored: a second statement that reads them could fail, and the client
+// would be told that nothing was done. For the same reason a second run must return them too: DO UPDATE.
+constexpr auto create_sql = detail::sql(
     "WITH claim AS (INSERT INTO claims (kind, value, account_id, claimed_at) VALUES ('email', $2, $1, $9) "
     "ON CONFLICT (kind, value) DO NOTHING RETURNING account_id), "
     "owner AS (SELECT account_id FROM claim UNION ALL "
     "SELECT account_id FROM claims WHERE kind = 'email' AND value = $2 AND account_id = $1), "
     "account AS (INSERT INTO accounts (id, email, hashed_password, metadata, app_metadata, role, aud, "
     "email_confirmed_at, last_sign_in_at, created_at, updated_at) "
-    "SELECT $1, $2, $3, $4, $5, $6, $7, $9, $9, $9, $9 FROM owner ON CONFLICT (id) DO NOTHING), "
+    "SELECT $1, $2, $3, $4, $5, $6, $7, $9, $9, $9, $9 FROM owner ON CONFLICT (id) DO UPDATE "
+    "SET updated_at = accounts.updated_at RETURNING *), "
     "identity AS (INSERT INTO identities (account_id, id, provider, provider_id, identity_data, email, "
     "last_sign_in_at, created_at, updated_at) "
-    "SELECT $1, $10, 'email', $1::text, $8, $2, $9, $9, $9 FROM owner ON CONFLICT DO NOTHING), "
+    "SELECT $1, $10, 'email', $1::text, $8, $2, $9, $9, $9 FROM owner ON CONFLICT (account_id, id) DO UPDATE "
+    "SET updated_at = identities.updated_at RETURNING *), "
     "session AS (INSERT INTO sessions (id, account_id, refresh_token, expires_at, absolute_expires_at, "
     "created_at, "
     "refreshed_at, amr, ip, user_agent) "
     "SELECT $11, $1, $12, $13, $14, $9, $9, $15, $16, $17 FROM owner ON CONFLICT DO NOTHING), "
     "event AS (INSERT INTO auth_events (account_id, occurred_at, id, kind, success, session_id, ip, "
     "request_id) "
-    "SELECT $1, $9, $18, 'sign_up', true, $11, $16, $19 FROM owner ON CONFLICT DO NOTHING) "
-    "SELECT count(*) FROM owner",
+    "SELECT $1, $9, $18, 'sign_up', true, $11, $16, $19 FROM owner ON CONFLICT DO NOTHING) SELECT ",
+    account_list, ", ", identity_list, " FROM account a LEFT JOIN identity i ON true");
+constexpr db::statement create_statement{
+    create_sql.c_str(),
     db::types(pg_type::uuid, pg_type::text, pg_type::text, pg_type::jsonb, pg_type::jsonb, pg_type::text,
               pg_type::text, pg_type::jsonb, pg_type::timestamptz, pg_type::uuid, pg_type::uuid,
               pg_type::bytea, pg_type::timestamptz, pg_type::timestamptz, pg_type::jsonb, pg_type::inet,
@@ -157,7 +164,8 @@ std::string array_literal(const std::vector<std::string>& elements) {
 
 }  // namespace
 
-boost::asio::awaitable<result<bool>> account_repository::create(new_account what, async::deadline deadline) {
+boost::asio::awaitable<result<std::optional<account>>> account_repository::create(new_account what,
+                                                                                  async::deadline deadline) {
   const uuid event = crypto::uuid_v7(what.now);
   const auto make = [&] {
     db::params values;
@@ -174,8 +182,9 @@ boost::asio::awaitable<result<bool>> account_repository::create(new_account what
   const db::call_options options{.deadline = deadline, .account = what.id};
   auto rows = co_await detail::execute_with_partitions(database_, create_statement, make, options);
   if (rows.has_error()) co_return from_database(rows.error());
-  const bool is_owner = rows->int8(0, 0) > 0;
-  co_return is_owner;
+  std::optional<account> created;
+  if (!rows->empty()) created = read_account(*rows);
+  co_return created;
 }
 
 boost::asio::awaitable<result<std::optional<sign_in_row>>> account_repository::find_for_sign_in(

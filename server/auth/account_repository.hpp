@@ -65,8 +65,8 @@ class account_repository {
   explicit account_repository(db::database& database) : database_(database) {}
 
   /// One statement: claim, account, identity, session. The loser of a claim writes nothing.
-  /// @return false when the address is claimed by another account
-  boost::asio::awaitable<result<bool>> create(new_account what, async::deadline deadline);
+  /// @return the account as it is stored; nullopt when the address is claimed by another one
+  boost::asio::awaitable<result<std::optional<account>>> create(new_account what, async::deadline deadline);
 
   /// Two single-shard statements, claim then account, as many for an unknown address as for a known one.
   boost::asio::awaitable<result<std::optional<sign_in_row>>> find_for_sign_in(std::string email,

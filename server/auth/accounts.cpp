@@ -74,14 +74,9 @@ boost::asio::awaitable<result<grant>> accounts::sign_up(sign_up_command what, as
   row.now = now;
   row.session = make_session(token, now, what.documents.amr, std::move(what.place));
 
-  auto is_owner = co_await repository_.create(std::move(row), deadline);
-  if (is_owner.has_error()) co_return is_owner.error();
-  if (!*is_owner) co_return failed(errc::account_exists);
-
-  // Read back rather than assembled: the answer is what the database holds.
-  auto created = co_await repository_.find(what.account, deadline);
+  auto created = co_await repository_.create(std::move(row), deadline);
   if (created.has_error()) co_return created.error();
-  if (!created->has_value()) co_return failed(errc::conflict);
+  if (!created->has_value()) co_return failed(errc::account_exists);
   grant granted;
   granted.account = std::move(**created);
   granted.session.id = token.session;
