@@ -55,6 +55,10 @@ std::string encode(const problem& value, bool string_codes, std::string_view typ
   json.member("message", detail);
   json.member("request_id", value.request_id);
   if (!value.reason.empty()) json.member("reason", value.reason);
+  if (value.may_have_happened) {
+    json.key("may_have_happened");
+    json.boolean(true);
+  }
   if (!value.errors.empty()) write_field_errors(json, value.errors);
   // Clients make a special error of this code and expect the member whatever is known.
   if (&code == &codes::weak_password || !value.weak_password_reasons.empty()) {

@@ -230,7 +230,8 @@ struct problem {
   unsigned status = 0;  ///< 0: the code's own
   std::string detail;   ///< one sentence that names what is wrong and what would be right
   std::string_view request_id;
-  std::string_view reason;  ///< which limit, for over_capacity
+  std::string_view reason;         ///< which limit, for over_capacity
+  bool may_have_happened = false;  ///< over_capacity: what was asked may have been done; else certainly not
   std::vector<field_error> errors;
   std::vector<std::string_view> weak_password_reasons;  ///< length | characters | pwned
 

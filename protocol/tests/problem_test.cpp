@@ -49,6 +49,16 @@ TEST(problem, lists_what_was_wrong_with_the_body) {
             std::string::npos);
 }
 
+TEST(problem, says_that_what_was_asked_may_have_been_done_and_nothing_when_it_was_not) {
+  problem value;
+  value.code = &codes::over_capacity;
+  const std::string certain = encode(value, true, "");
+  value.may_have_happened = true;
+
+  EXPECT_NE(encode(value, true, "").find(R"("may_have_happened":true)"), std::string::npos);
+  EXPECT_EQ(certain.find("may_have_happened"), std::string::npos);
+}
+
 TEST(problem, names_the_limit_that_was_reached) {
   problem value;
   value.code = &codes::over_capacity;

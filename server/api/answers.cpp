@@ -114,6 +114,7 @@ protocol::problem to_problem(const auth::error& failure, origin from) {
                                          ? "The answer was lost and the request may have been carried out."
                                          : "The request was not carried out; try again shortly.");
       what.reason = failure.reason.empty() ? "conflict" : failure.reason;
+      what.may_have_happened = failure.may_have_happened;
       return what;
     }
     case auth::errc::internal:
@@ -121,9 +122,10 @@ protocol::problem to_problem(const auth::error& failure, origin from) {
   }
   // A refresh answers 200, 400 or 503 and nothing else: auth-js takes other failures for a sign-out.
   if (from == origin::token) {
-    protocol::problem what =
-        make(codes::over_capacity, "The request could not be carried out; try again shortly.");
+    protocol::problem what = make(codes::over_capacity,
+                                  "Something went wrong on our side; the request may have been carried out.");
     what.reason = "internal";
+    what.may_have_happened = true;
     return what;
   }
   return make(codes::unexpected_failure,

@@ -328,7 +328,7 @@ constexpr std::array all_schemas{
         R"({"type":"object","required":["type","title","status","detail","code","error_code","msg","message","request_id"],)"
         R"("properties":{"type":{"type":"string"},"title":{"type":"string"},"status":{"type":"integer"},"detail":{"type":"string"},)"
         R"("code":{"type":["string","integer"]},"error_code":{"type":"string"},"msg":{"type":"string"},"message":{"type":"string"},)"
-        R"("request_id":{"type":"string"},"reason":{"type":"string"},"errors":{"type":"array","items":{"type":"object",)"
+        R"("request_id":{"type":"string"},"reason":{"type":"string"},"may_have_happened":{"type":"boolean"},"errors":{"type":"array","items":{"type":"object",)"
         R"("required":["pointer","reason"],"properties":{"pointer":{"type":"string"},"reason":{"type":"string"}},)"
         R"("additionalProperties":false}},"weak_password":{"$ref":"#/components/schemas/weak_password"}},"additionalProperties":false})"},
 };

@@ -73,7 +73,12 @@ boost::asio::awaitable<result<grant>> sessions::refresh(crypto::refresh_token pr
     if (rotated->has_value()) co_return std::move(**rotated);
 
     auto state = co_await repository_.find_state(key_of(presented), now, deadline);
-    if (state.has_error()) co_return state.error();
+    if (state.has_error()) {
+      // An earlier sending of the rotation may be what took the token away: only the row would tell.
+      error lost = state.error();
+      lost.may_have_happened = true;
+      co_return lost;
+    }
     session_state row;
     std::optional<judged_row> facts;
     bool is_proven = false;

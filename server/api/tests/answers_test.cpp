@@ -61,6 +61,16 @@ TEST(to_problem, a_limit_is_named) {
   EXPECT_EQ(problem.reason, "hash_queue");
 }
 
+TEST(to_problem, a_lost_answer_is_told_from_what_was_not_done) {
+  error lost = of(errc::unavailable);
+  lost.may_have_happened = true;
+
+  EXPECT_TRUE(to_problem(lost, origin::token).may_have_happened);
+  EXPECT_FALSE(to_problem(of(errc::unavailable), origin::token).may_have_happened);
+  EXPECT_FALSE(to_problem(of(errc::overloaded), origin::token).may_have_happened);
+  EXPECT_TRUE(to_problem(of(errc::internal), origin::token).may_have_happened);
+}
+
 TEST(to_problem, a_weak_password_says_in_which_ways) {
   error weak = of(errc::weak_password);
   weak.reasons = {"length", "pwned"};

@@ -133,7 +133,7 @@ export const claimsOf = (accessToken) =>
   JSON.parse(Buffer.from(accessToken.split('.')[1], 'base64url').toString('utf8'));
 
 const problemMembers = new Set(['type', 'title', 'status', 'detail', 'code', 'error_code', 'msg', 'message',
-  'request_id', 'errors', 'weak_password', 'reason']);
+  'request_id', 'errors', 'weak_password', 'reason', 'may_have_happened']);
 const tellTale = /\.cpp|\.hpp|std::|boost|terminate|SQLSTATE|\bSELECT\b|\bUPDATE\b|\bINSERT\b|libpq|0x[0-9a-f]{6,}/;
 
 /** The answer is the error `code` with exactly the members of the contract, and gives nothing away. */
