@@ -42,7 +42,7 @@ export class Crowd {
     return this.members.filter(({ child, final }) => child.result && !final).length;
   }
 
-  /** Waits for the members' last words; {phases, failures, lost_idle, answered, failed}, added up. */
+  /** Waits for the members' last words; {phases, failures, lost_idle, answered, failed, doubtful}, added up. */
   async finish() {
     await Promise.all(this.members.map(({ child }) => child.ended));
     const finals = this.members.map(({ final }) => final);
@@ -66,7 +66,8 @@ export class Crowd {
     }
     const failures = {};
     for (const { failures: some } of finals) for (const [why, count] of Object.entries(some)) failures[why] = (failures[why] ?? 0) + count;
-    return { phases, failures, lost_idle: add((each) => each.lost_idle), answered: add((each) => each.answered), failed: add((each) => each.failed) };
+    return { phases, failures, lost_idle: add((each) => each.lost_idle), answered: add((each) => each.answered), failed: add((each) => each.failed),
+      doubtful: add((each) => each.doubtful) };
   }
 
   async abort() {

@@ -4,8 +4,12 @@ import { join } from 'node:path';
 
 import { run } from './index.mjs';
 
-/** {told, missing, differing, wrongly_open, unknown, differences} */
-export async function compareLedgers(stage, crowd, isEverybodyCertain) {
+/**
+ * {told, missing, differing, wrongly_open, unknown, differences}
+ * @param doubtful  the sessions that may be there without anybody knowing: clients whose answer was lost, or who were told
+ *                  that it was. Whoever was told that nothing was done accounts for none.
+ */
+export async function compareLedgers(stage, crowd, doubtful) {
   const script = ['CREATE TEMP TABLE told (session uuid PRIMARY KEY, account uuid, generation int, hash text, has_ended boolean);',
     ...crowd.members.map(({ ledger }) => `\\copy told FROM '${ledger}' CSV`), `SELECT count(*),
   count(*) FILTER (WHERE s.id IS NULL),
@@ -18,7 +22,6 @@ FROM told AS t LEFT JOIN sessions AS s ON s.id = t.session AND s.account_id = t.
   chmodSync(file, 0o644);
   const text = await run('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-h', stage.sockets, '-p', '5432', '-U', 'postgres', '-f', file, 'pam']);
   const [told, missing, differing, wronglyOpen, unknown] = text.trim().split('|').map(Number);
-  // A lost answer leaves a session that nobody was told of; such a run has failed actions anyway.
-  const differences = missing + differing + wronglyOpen + (isEverybodyCertain ? unknown : 0);
+  const differences = missing + differing + wronglyOpen + Math.max(0, unknown - doubtful);
   return { told, missing, differing, wrong_end: wronglyOpen, unknown, differences };
 }

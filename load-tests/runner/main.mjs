@@ -95,7 +95,7 @@ async function perform(stage, options) {
     const totals = await crowd.finish();
     await sampler.close();
     const steady = sampler.lines.filter(({ phase }) => phase === 'steady');
-    const table = await compareLedgers(stage, crowd, totals.failed === 0);
+    const table = await compareLedgers(stage, crowd, totals.doubtful);
     const metrics = await Promise.all(stage.servers.map(({ internal }) => fetchText(internal, '/metrics')));
     const cpu = (name) => (last[name] - steady[0][name]) / Math.max(0.001, last.t - steady[0].t);
     return { profile: options.name, settings: profile, began, machine, ...totals, table, timeline: sampler.lines,

@@ -89,4 +89,11 @@ std::string_view answer_check::is_ended(unsigned status, std::string_view body) 
   return {};
 }
 
+bool answer_check::may_have_happened(std::string_view body) {
+  simdjson::dom::element problem;
+  if (!impl_->parse(body, problem) || text_of(problem, "error_code") != "over_capacity") return true;
+  bool may_have = false;
+  return problem["may_have_happened"].get(may_have) == simdjson::SUCCESS && may_have;
+}
+
 }  // namespace pam::load

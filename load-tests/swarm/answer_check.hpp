@@ -44,6 +44,9 @@ class answer_check {
   std::string_view is_sign_in(std::string_view body, const user_model& who, new_tokens& into);
   /// The refusal of a token whose session has ended.
   std::string_view is_ended(unsigned status, std::string_view body);
+  /// Whether a 503 leaves open that what was asked was done; only our own problem document says that it was
+  /// not.
+  bool may_have_happened(std::string_view body);
 
  private:
   struct impl;

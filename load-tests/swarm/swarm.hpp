@@ -60,7 +60,7 @@ struct swarm_user {
   bool is_busy = false;
   bool is_overdue = false;  ///< its next action is due and waits for the one under way
   bool is_signed_in = true;
-  bool is_certain = true;  ///< false: an answer was lost, the tables may know more than we do
+  bool is_certain = true;  ///< false: an answer was lost, the tables may know more of its session than we do
   bool wants_storm = false;
 };
 
@@ -117,13 +117,13 @@ class swarm {
   std::string_view judge(swarm_user& of, const http_answer& answer);
   void adopt(swarm_user& of, new_tokens& tokens);
   void record(swarm_user& of);
-  void fail(swarm_user& of, std::string_view reason);
+  void fail(swarm_user& of, std::string_view reason, bool may_have_happened = true);
   void drop(swarm_user& of);
   void become_free(swarm_user& of);
 
   // Reports (swarm_report.cpp).
   void report_second();
-  void write_ledger() const;
+  void write_ledger();
   void finish_phase();
 
   phase_tally& now_tally() { return tally_.by_phase[static_cast<std::size_t>(phase_)]; }

@@ -48,7 +48,8 @@ void swarm::on_answer(swarm_user& of, const http_answer& answer) {
   const bool closes = answer.closes;
   const std::string_view why = judge(of, answer);
   if (!why.empty()) {
-    fail(of, why);
+    // Whoever was told that nothing was done is certain: the table must say so too.
+    fail(of, why, answer.status != 503 || check_.may_have_happened(answer.body));
   } else {
     record(of);
     of.pending_in = {};
@@ -91,6 +92,8 @@ std::string_view swarm::judge(swarm_user& of, const http_answer& answer) {
       break;
     case operation::sign_in:
       why = check_.is_sign_in(answer.body, of.model, tokens);
+      // From here on it knows its session; one that an earlier lost answer may have left remains.
+      if (why.empty() && !std::exchange(of.is_certain, true)) ++tally_.doubtful;
       break;
   }
   if (why.empty()) adopt(of, tokens);
@@ -111,11 +114,11 @@ void swarm::record(swarm_user& of) {
 }
 
 // A failed action is not repeated: the user goes on with its next one, over a new connection.
-void swarm::fail(swarm_user& of, std::string_view reason) {
+void swarm::fail(swarm_user& of, std::string_view reason, bool may_have_happened) {
   tally_.fail(phase_, of.doing, reason);
-  if (of.doing == operation::refresh || of.doing == operation::sign_in || of.doing == operation::sign_out) {
-    of.is_certain = false;
-  }
+  const bool is_write =
+      of.doing == operation::refresh || of.doing == operation::sign_in || of.doing == operation::sign_out;
+  if (is_write && may_have_happened) of.is_certain = false;
   const bool was_connecting = of.doing == operation::connect && of.is_busy;
   if (was_connecting) --handshaking_;
   drop(of);
@@ -141,13 +144,14 @@ void swarm::become_free(swarm_user& of) {
   if (of.wants_storm) act(of, now_);
 }
 
-void swarm::write_ledger() const {
+void swarm::write_ledger() {
   if (plan_.ledger.empty()) return;
   std::FILE* const file = std::fopen(plan_.ledger.c_str(), "w");
   if (file == nullptr) throw std::runtime_error("cannot write " + plan_.ledger);
   for (const std::string& line : ended_) std::fputs(line.c_str(), file);
   for (std::uint32_t i = 0; i < plan_.users; ++i) {
     const swarm_user& of = users_[i];
+    if (!of.is_certain) ++tally_.doubtful;
     if (of.is_certain && of.is_signed_in) std::fputs(ledger_line(of.model, false).c_str(), file);
   }
   if (std::fclose(file) != 0) throw std::runtime_error("cannot write " + plan_.ledger);

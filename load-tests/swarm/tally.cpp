@@ -60,7 +60,8 @@ std::string tally::to_json() const {
     text += fmt::format(R"({}"{}":{})", separator, reason, count);
     separator = ",";
   }
-  return text + fmt::format(R"(}},"lost_idle":{},"answered":{},"failed":{}}})", lost_idle, answered, failed);
+  return text + fmt::format(R"(}},"lost_idle":{},"answered":{},"failed":{},"doubtful":{}}})", lost_idle,
+                            answered, failed, doubtful);
 }
 
 std::chrono::microseconds cpu_time() {

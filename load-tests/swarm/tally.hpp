@@ -43,6 +43,7 @@ class tally {
   std::uint64_t lost_idle = 0;  ///< connections the server ended between requests
   std::uint64_t answered = 0;   ///< right answers, all phases
   std::uint64_t failed = 0;
+  std::uint64_t doubtful = 0;  ///< sessions that may be there without their user knowing: lost answers
   std::string last_failure;
 
   void fail(phase during, operation of, std::string_view reason);

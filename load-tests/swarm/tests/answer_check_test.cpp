@@ -61,6 +61,13 @@ TEST_F(checked_answer, a_session_list_names_the_one_current_session) {
   EXPECT_NE(check.is_session_list(R"({"sessions":[]})", model), "");
 }
 
+TEST_F(checked_answer, a_503_leaves_everything_open_unless_it_says_that_nothing_was_done) {
+  EXPECT_FALSE(check.may_have_happened(R"({"error_code":"over_capacity"})"));
+  EXPECT_TRUE(check.may_have_happened(R"({"error_code":"over_capacity","may_have_happened":true})"));
+  EXPECT_TRUE(check.may_have_happened(R"({"error_code":"another"})"));
+  EXPECT_TRUE(check.may_have_happened("<html>a balancer's</html>"));
+}
+
 TEST_F(checked_answer, an_ended_session_is_refused_as_such) {
   EXPECT_EQ(check.is_ended(403, R"({"error_code":"session_not_found"})"), "");
   EXPECT_NE(check.is_ended(200, "{}"), "");
