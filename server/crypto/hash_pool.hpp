@@ -24,7 +24,7 @@ struct hash_cost {
 struct hash_pool_config {
   std::size_t threads = 1;                    ///< this process's share of the host's budget
   std::size_t queue_limit = 256;              ///< jobs waiting; above it a call answers queue_full at once
-  std::chrono::milliseconds max_wait{2'000};  ///< a job that will not have started by then: `deadline`
+  std::chrono::milliseconds max_wait{1'000};  ///< a job that will not have started by then: `deadline`
   int nice = 10;
   hash_cost cost;
 };

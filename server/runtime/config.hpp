@@ -11,6 +11,7 @@
 #include <boost/system/result.hpp>
 
 #include "db/config.hpp"
+#include "server/crypto/hash_pool.hpp"
 #include "server/net/config.hpp"
 
 namespace pam::runtime {
@@ -97,10 +98,10 @@ struct configuration {
   } admin;
   struct {
     std::size_t threads = 0;  ///< 0: half the cores, at least 1
-    std::size_t queue_limit = 256;
-    std::chrono::milliseconds max_wait{1'000};
-    std::uint32_t memory_kib = 19'456;
-    std::uint32_t passes = 2;
+    std::size_t queue_limit = crypto::hash_pool_config{}.queue_limit;
+    std::chrono::milliseconds max_wait = crypto::hash_pool_config{}.max_wait;
+    std::uint32_t memory_kib = crypto::hash_cost{}.memory_kib;
+    std::uint32_t passes = crypto::hash_cost{}.passes;
   } hash;
   struct {
     std::size_t min_length = 8;

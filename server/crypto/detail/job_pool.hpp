@@ -39,7 +39,7 @@ class job {
 struct job_pool_config {
   std::size_t threads = 1;
   std::size_t queue_limit = 256;
-  std::chrono::milliseconds max_wait{2'000};
+  std::chrono::milliseconds max_wait{};  ///< of a job for its start; the caller's to say
   int nice = 0;
   /// Called on a thread of the pool that has had nothing to do for `idle_after`, once until its next job.
   void (*on_idle)() = nullptr;

@@ -57,7 +57,7 @@ async::deadline late() {
 }
 
 TEST(job_pool, runs_what_it_is_given) {
-  job_pool pool({.threads = 2});
+  job_pool pool({.threads = 2, .max_wait = 1h});
   const auto work = quick();
 
   pool.submit(work, late());
@@ -212,7 +212,7 @@ TEST(job_pool, an_earlier_deadline_behind_a_later_one_is_kept) {
 }
 
 TEST(job_pool, a_deadline_in_the_past_is_refused_even_when_a_thread_is_free) {
-  job_pool pool({.threads = 1});
+  job_pool pool({.threads = 1, .max_wait = 1h});
   const auto work = quick();
 
   pool.submit(work, async::within(-1ms));
@@ -259,7 +259,7 @@ TEST(job_pool, close_fails_the_queue_and_finishes_what_runs) {
 }
 
 TEST(job_pool, a_job_that_throws_is_told_and_the_thread_lives_on) {
-  job_pool pool({.threads = 1});
+  job_pool pool({.threads = 1, .max_wait = 1h});
   const auto bad = quick();
   bad->should_throw = true;
   pool.submit(bad, late());
@@ -281,7 +281,7 @@ TEST(job_pool, its_threads_have_the_asked_priority_and_the_caller_keeps_its_own)
   };
   const int ours = ::getpriority(PRIO_PROCESS, 0);
   const int wanted = std::min(ours + 3, 19);
-  job_pool pool({.threads = 1, .nice = wanted});
+  job_pool pool({.threads = 1, .max_wait = 1h, .nice = wanted});
   const auto work = std::make_shared<priority_job>();
 
   pool.submit(work, late());
