@@ -277,7 +277,7 @@ TEST(config, a_syntax_error_stays_on_one_line) {
 
 TEST(config, quotes_inside_of_a_malformed_value_hide_no_letters) {
   for (const std::string_view malformed :
-       {"[log]\nlevel = 5\"\"\"\"\"z[l\ufeffi=mit\n", "[log]\nlevel = 5[\"\ufefe\"]\n",
+       {"[log]\nlevel = 5\"\"\"\"\"z[l\ufefei=mit\n", "[log]\nlevel = 5[\"\ufefe\"]\n",
         "[log]\nlevel = a\"\ufb70\"\n"}) {
     EXPECT_THAT(finding(malformed), HasSubstr("pam.toml:2: ")) << malformed;
   }
