@@ -123,6 +123,7 @@ port = 5432
 database = "pam"
 user = "postgres"
 [hash]
+max_wait = "${this.profile.hash_max_wait ?? '1s'}"
 threads = 1
 [accounts]
 auto_confirm = true
