@@ -13,6 +13,7 @@
 
 #include "async/tuple_await.hpp"
 #include "db/detail/database_impl.hpp"
+#include "db/detail/traced_step.hpp"
 
 namespace pam::db {
 
@@ -212,6 +213,13 @@ void database::impl::count_costs(call& item) {
   item.costs->database_queue += left - item.submitted;
   item.costs->database += now - left;
   if (was_sent) ++item.costs->statements;
+  if (item.costs->timeline != nullptr) {
+    async::call_step step = detail::step_of(*item.what, item.submitted);
+    step.began = left;
+    step.ended = now;
+    if (item.has_failed) detail::note_failure(step, item.failure);
+    item.costs->timeline->add(step);
+  }
   item.costs = nullptr;
 }
 

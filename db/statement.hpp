@@ -64,6 +64,7 @@ struct statement {
     pam::db::repeat repeat = repeat::safe;
     lock_rank rank = lock_rank::none;
     int conflict_key = -1;
+    const char* summary = "";  ///< what it does in one word, for traces: a literal, equal in every release
   };
 
   template <std::size_t N>

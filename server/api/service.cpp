@@ -85,6 +85,7 @@ bool service::refuse_at_once(net::request_context& request) {
 
 boost::asio::awaitable<void> service::serve(net::request_context& request) {
   request.deadline = async::deadline{request.deadline, &request.costs};
+  watcher_.began(request);
   if (request.verb == net::method::options && request.has_header("origin")) {
     answer_preflight(how_.cors_origins, request);
   } else {

@@ -44,10 +44,12 @@ struct settings {
   bool admin_may_be_unbounded = false;          ///< machine tokens without exp and aud are accepted
 };
 
-/// Sees every finished request: access log and metrics. Must not throw.
+/// Sees every request: access log, metrics and traces. Must not throw.
 class observer {
  public:
   virtual ~observer() = default;
+  /// Before any work is done for it; not called for what is answered at once. May engage `timeline`.
+  virtual void began(net::request_context& request) noexcept = 0;
   virtual void finished(const net::request_context& request, bool was_sent) noexcept = 0;
   /// An error whose detail must reach the log and nobody else.
   virtual void failed(const net::request_context& request, std::string_view what,

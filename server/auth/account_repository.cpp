@@ -49,17 +49,19 @@ constexpr db::statement create_statement{
               pg_type::text, pg_type::jsonb, pg_type::timestamptz, pg_type::uuid, pg_type::uuid,
               pg_type::bytea, pg_type::timestamptz, pg_type::timestamptz, pg_type::jsonb, pg_type::inet,
               pg_type::text, pg_type::uuid, pg_type::text),
-    {.rank = db::lock_rank::claim, .conflict_key = 1}};
+    {.rank = db::lock_rank::claim, .conflict_key = 1, .summary = "sign_up"}};
 
 constexpr db::statement find_claim_statement{
-    "SELECT account_id FROM claims WHERE kind = 'email' AND value = $1", db::types(pg_type::text), {}};
+    "SELECT account_id FROM claims WHERE kind = 'email' AND value = $1",
+    db::types(pg_type::text),
+    {.summary = "find_claim"}};
 
 constexpr db::statement find_for_sign_in_statement{
     "SELECT hashed_password::text, email_confirmed_at IS NOT NULL OR phone_confirmed_at IS NOT NULL, "
     "banned_until, "
     "deleted_at, failed_count, failed_since FROM accounts WHERE id = $1",
     db::types(pg_type::uuid),
-    {}};
+    {.summary = "read_for_sign_in"}};
 
 constexpr auto record_sign_in_sql = detail::sql(
     "WITH account AS (UPDATE accounts SET last_sign_in_at = greatest(last_sign_in_at, $4), failed_count = 0, "
@@ -85,7 +87,7 @@ constexpr db::statement record_sign_in_statement{
     db::types(pg_type::uuid, pg_type::text, pg_type::text, pg_type::timestamptz, pg_type::uuid,
               pg_type::bytea, pg_type::timestamptz, pg_type::timestamptz, pg_type::jsonb, pg_type::inet,
               pg_type::text, pg_type::uuid, pg_type::text),
-    {.rank = db::lock_rank::account, .conflict_key = 0}};
+    {.rank = db::lock_rank::account, .conflict_key = 0, .summary = "sign_in"}};
 
 // An unknown account costs the same commit: without a row to update, an empty logical message makes the
 // transaction write WAL and wait for its flush. Counting is not repeatable.
@@ -95,17 +97,21 @@ constexpr db::statement record_failure_statement{
     "failed_since = CASE WHEN failed_since > $3 THEN failed_since ELSE $2 END WHERE id = $1 RETURNING 1) "
     "SELECT pg_logical_emit_message(true, 'pam', '')::text WHERE NOT EXISTS (SELECT 1 FROM counted)",
     db::types(pg_type::uuid, pg_type::timestamptz, pg_type::timestamptz),
-    {.repeat = db::repeat::once, .rank = db::lock_rank::account, .conflict_key = 0}};
+    {.repeat = db::repeat::once,
+     .rank = db::lock_rank::account,
+     .conflict_key = 0,
+     .summary = "count_failed_sign_in"}};
 
 constexpr auto find_sql =
     detail::sql("SELECT ", account_list, ", ", identity_list,
                 " FROM accounts a LEFT JOIN identities i ON i.account_id = $1 WHERE a.id = $1");
-constexpr db::statement find_statement{find_sql.c_str(), db::types(pg_type::uuid), {}};
+constexpr db::statement find_statement{
+    find_sql.c_str(), db::types(pg_type::uuid), {.summary = "read_account"}};
 
 constexpr db::statement find_password_statement{
     "SELECT hashed_password::text FROM accounts WHERE id = $1 AND deleted_at IS NULL",
     db::types(pg_type::uuid),
-    {}};
+    {.summary = "read_password_hash"}};
 
 // Only for a bearer whose session still lives: hashing a new password takes long enough for it to end.
 // Repeatable: the second run finds the new hash in place of the expected one and sets it again.
@@ -128,7 +134,7 @@ constexpr db::statement update_statement{
     update_sql.c_str(),
     db::types(pg_type::uuid, pg_type::uuid, pg_type::jsonb, pg_type::text_array, pg_type::text, pg_type::text,
               pg_type::timestamptz, pg_type::uuid),
-    {.rank = db::lock_rank::account, .conflict_key = 0}};
+    {.rank = db::lock_rank::account, .conflict_key = 0, .summary = "change_account"}};
 
 constexpr std::array<const db::statement*, 8> all_statements{
     &create_statement,         &find_claim_statement, &find_for_sign_in_statement, &record_sign_in_statement,

@@ -21,7 +21,7 @@ constexpr db::statement record_statement{
     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (account_id, occurred_at, id) DO NOTHING",
     db::types(pg_type::uuid, pg_type::timestamptz, pg_type::uuid, pg_type::text, pg_type::boolean,
               pg_type::uuid, pg_type::inet, pg_type::text, pg_type::text, pg_type::jsonb),
-    {.rank = db::lock_rank::other, .conflict_key = 2}};
+    {.rank = db::lock_rank::other, .conflict_key = 2, .summary = "record_event"}};
 
 constexpr db::statement record_failure_statement{
     "INSERT INTO auth_events (account_id, occurred_at, id, kind, success, ip, request_id, detail) "
@@ -31,7 +31,7 @@ constexpr db::statement record_failure_statement{
     "ON CONFLICT (account_id, occurred_at, id) DO NOTHING",
     db::types(pg_type::uuid, pg_type::timestamptz, pg_type::uuid, pg_type::text, pg_type::inet, pg_type::text,
               pg_type::jsonb, pg_type::timestamptz),
-    {.rank = db::lock_rank::other, .conflict_key = 2}};
+    {.rank = db::lock_rank::other, .conflict_key = 2, .summary = "record_failure_event"}};
 static_assert(failures_a_minute == 20, "record_failure_statement names the limit");
 
 constexpr char event_list[] =
@@ -49,14 +49,14 @@ constexpr db::statement of_account_statement{
     of_account_sql.c_str(),
     db::types(pg_type::timestamptz, pg_type::timestamptz, pg_type::timestamptz, pg_type::uuid, pg_type::text,
               pg_type::boolean, pg_type::int4, pg_type::uuid),
-    {}};
+    {.summary = "list_events_of_account"}};
 
 constexpr auto of_all_sql = detail::sql(event_list, filter_text, newest_first);
 constexpr db::statement of_all_statement{
     of_all_sql.c_str(),
     db::types(pg_type::timestamptz, pg_type::timestamptz, pg_type::timestamptz, pg_type::uuid, pg_type::text,
               pg_type::boolean, pg_type::int4),
-    {}};
+    {.summary = "list_events"}};
 
 constexpr auto within_sql =
     detail::sql(event_list, filter_text, "AND e.geo IS NOT NULL AND e.geo <@ $8::text::box", newest_first);
@@ -64,7 +64,7 @@ constexpr db::statement within_statement{
     within_sql.c_str(),
     db::types(pg_type::timestamptz, pg_type::timestamptz, pg_type::timestamptz, pg_type::uuid, pg_type::text,
               pg_type::boolean, pg_type::int4, pg_type::text),
-    {}};
+    {.summary = "list_events_within"}};
 
 constexpr auto nearest_sql = detail::sql(event_list,
                                          "e.occurred_at >= $1 AND e.occurred_at < $2 AND e.geo IS NOT NULL "
@@ -72,7 +72,7 @@ constexpr auto nearest_sql = detail::sql(event_list,
 constexpr db::statement nearest_statement{
     nearest_sql.c_str(),
     db::types(pg_type::timestamptz, pg_type::timestamptz, pg_type::text, pg_type::int4),
-    {}};
+    {.summary = "list_nearest_events"}};
 
 constexpr std::array<const db::statement*, 6> all_statements{&record_statement,     &record_failure_statement,
                                                              &of_account_statement, &of_all_statement,

@@ -13,7 +13,7 @@ constexpr db::statement sign_ups_statement{
     "SELECT r.day::text, to_jsonb(r)::text FROM report_daily_sign_ups r "
     "WHERE $1::text = '' OR r.day < nullif($1, '')::date ORDER BY r.day DESC LIMIT $2",
     db::types(pg_type::text, pg_type::int4),
-    {}};
+    {.summary = "report_sign_ups"}};
 constexpr db::statement events_statement{
     "SELECT concat_ws('|', r.day, r.kind, r.success, r.country, r.client_id), to_jsonb(r)::text "
     "FROM report_daily_events r WHERE $1::text = '' OR (r.day, r.kind, r.success, r.country, r.client_id) < "
@@ -22,18 +22,18 @@ constexpr db::statement events_statement{
     "split_part($1, '|', 4), nullif(split_part($1, '|', 5), '')::uuid) "
     "ORDER BY r.day DESC, r.kind DESC, r.success DESC, r.country DESC, r.client_id DESC LIMIT $2",
     db::types(pg_type::text, pg_type::int4),
-    {}};
+    {.summary = "report_events"}};
 constexpr db::statement sessions_statement{
     "SELECT concat_ws('|', r.day, r.client_id), to_jsonb(r)::text FROM report_daily_sessions r "
     "WHERE $1::text = '' OR (r.day, r.client_id) < (nullif(split_part($1, '|', 1), '')::date, "
     "nullif(split_part($1, '|', 2), '')::uuid) ORDER BY r.day DESC, r.client_id DESC LIMIT $2",
     db::types(pg_type::text, pg_type::int4),
-    {}};
+    {.summary = "report_sessions"}};
 constexpr db::statement active_statement{
     "SELECT r.days::text, to_jsonb(r)::text FROM report_active r "
     "WHERE $1::text = '' OR r.days < nullif($1, '')::int4 ORDER BY r.days DESC LIMIT $2",
     db::types(pg_type::text, pg_type::int4),
-    {}};
+    {.summary = "report_active"}};
 
 // The hits first, by the GIN index; then their order. Walking the primary key in order would read every
 // account.
@@ -41,7 +41,7 @@ constexpr db::statement by_metadata_statement{
     "WITH hits AS MATERIALIZED (SELECT a.id FROM accounts a WHERE a.metadata @> $1) "
     "SELECT hits.id FROM hits WHERE hits.id > $2 ORDER BY hits.id LIMIT $3",
     db::types(pg_type::jsonb, pg_type::uuid, pg_type::int4),
-    {}};
+    {.summary = "find_by_metadata"}};
 
 constexpr std::array<const db::statement*, 5> all_statements{
     &sign_ups_statement, &events_statement, &sessions_statement, &active_statement, &by_metadata_statement};

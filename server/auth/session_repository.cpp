@@ -16,7 +16,9 @@ using detail::account_list;
 using detail::identity_list;
 using detail::session_list;
 
-constexpr db::statement::options session_write{.rank = db::lock_rank::session, .conflict_key = 1};
+constexpr db::statement::options session_write(const char* summary) {
+  return {.rank = db::lock_rank::session, .conflict_key = 1, .summary = summary};
+}
 constexpr std::size_t session_at = detail::account_columns + detail::identity_columns;
 
 // One row of one partition on one shard; no indexed column changes, so the update is HOT. The account's
@@ -39,7 +41,7 @@ constexpr db::statement rotate_statement{
     rotate_sql.c_str(),
     db::types(pg_type::uuid, pg_type::uuid, pg_type::bytea, pg_type::bytea, pg_type::int4,
               pg_type::timestamptz, pg_type::timestamptz),
-    session_write};
+    session_write("rotate_session")};
 
 constexpr db::statement find_state_statement{
     "SELECT s.generation, s.repeats, s.refreshed_at, s.expires_at, s.absolute_expires_at, "
@@ -48,7 +50,7 @@ constexpr db::statement find_state_statement{
     "coalesce(a.banned_until > $3, false), s.refresh_token "
     "FROM sessions s JOIN accounts a ON a.id = $1 WHERE s.account_id = $1 AND s.id = $2",
     db::types(pg_type::uuid, pg_type::uuid, pg_type::timestamptz),
-    {}};
+    {.summary = "read_session_state"}};
 
 constexpr auto repeat_sql =
     detail::sql("SELECT ", account_list, ", ", identity_list, ", ", session_list,
@@ -56,7 +58,9 @@ constexpr auto repeat_sql =
                 "WHERE s.account_id = $1 AND s.id = $2 AND s.generation = $3 AND s.revoked_at IS NULL "
                 "AND s.expires_at > $4");
 constexpr db::statement repeat_statement{
-    repeat_sql.c_str(), db::types(pg_type::uuid, pg_type::uuid, pg_type::int4, pg_type::timestamptz), {}};
+    repeat_sql.c_str(),
+    db::types(pg_type::uuid, pg_type::uuid, pg_type::int4, pg_type::timestamptz),
+    {.summary = "repeat_refresh"}};
 
 // Not repeatable: it counts. Sent twice it would use up two of the client's repeats.
 constexpr auto repeat_counted_sql = detail::sql(
@@ -70,7 +74,10 @@ constexpr auto repeat_counted_sql = detail::sql(
 constexpr db::statement repeat_counted_statement{
     repeat_counted_sql.c_str(),
     db::types(pg_type::uuid, pg_type::uuid, pg_type::int4, pg_type::timestamptz, pg_type::int2),
-    {.repeat = db::repeat::once, .rank = db::lock_rank::session, .conflict_key = 1}};
+    {.repeat = db::repeat::once,
+     .rank = db::lock_rank::session,
+     .conflict_key = 1,
+     .summary = "count_repeated_refresh"}};
 
 constexpr auto resync_sql = detail::sql(
     "WITH s AS (UPDATE sessions SET refresh_token = $4, generation = $5, repeats = 0, "
@@ -85,7 +92,7 @@ constexpr db::statement resync_statement{
     resync_sql.c_str(),
     db::types(pg_type::uuid, pg_type::uuid, pg_type::bytea, pg_type::bytea, pg_type::int4,
               pg_type::timestamptz, pg_type::timestamptz),
-    session_write};
+    session_write("resync_session")};
 
 // Repeatable: the second run finds the row ended by the first, at the same moment, and says so again.
 // The audit event goes with it: what ended a session must not be lost.
@@ -96,7 +103,7 @@ constexpr db::statement end_statement{
     "SELECT account_id, $3, $5, $6, $7, id FROM s ON CONFLICT DO NOTHING) SELECT count(*) FROM s",
     db::types(pg_type::uuid, pg_type::uuid, pg_type::timestamptz, pg_type::int2, pg_type::uuid, pg_type::text,
               pg_type::boolean),
-    session_write};
+    session_write("end_session")};
 
 constexpr db::statement end_all_but_one{
     "WITH s AS (UPDATE sessions SET revoked_at = $3, revoke_reason = $4 WHERE account_id = $1 AND id <> $2 "
@@ -106,15 +113,19 @@ constexpr db::statement end_all_but_one{
     "ON CONFLICT DO NOTHING) SELECT count(*) FROM s",
     db::types(pg_type::uuid, pg_type::uuid, pg_type::timestamptz, pg_type::int2, pg_type::uuid, pg_type::uuid,
               pg_type::text),
-    {.batch = db::batch::alone, .rank = db::lock_rank::session, .conflict_key = 0}};
+    {.batch = db::batch::alone,
+     .rank = db::lock_rank::session,
+     .conflict_key = 0,
+     .summary = "end_other_sessions"}};
 
 constexpr auto list_sql =
     detail::sql("SELECT ", session_list,
                 " FROM sessions s WHERE s.account_id = $1 AND s.id >= $2 "
                 "AND s.revoked_at IS NULL AND s.expires_at > $3 AND NOT EXISTS (SELECT 1 FROM accounts a "
                 "WHERE a.id = $1 AND a.tokens_valid_after > s.created_at) ORDER BY s.id DESC LIMIT 100");
-constexpr db::statement list_statement{
-    list_sql.c_str(), db::types(pg_type::uuid, pg_type::uuid, pg_type::timestamptz), {}};
+constexpr db::statement list_statement{list_sql.c_str(),
+                                       db::types(pg_type::uuid, pg_type::uuid, pg_type::timestamptz),
+                                       {.summary = "list_sessions"}};
 
 constexpr char bearer_list[] =
     "s.id IS NOT NULL, s.revoked_at IS NOT NULL, s.expires_at, s.absolute_expires_at, a.banned_until, "
@@ -131,13 +142,14 @@ constexpr std::size_t log_place_at = 7;
 constexpr auto find_bearer_sql =
     detail::sql("SELECT ", bearer_list, log_place, bearer_from, "WHERE a.id = $1");
 constexpr db::statement find_bearer_statement{
-    find_bearer_sql.c_str(), db::types(pg_type::uuid, pg_type::uuid), {}};
+    find_bearer_sql.c_str(), db::types(pg_type::uuid, pg_type::uuid), {.summary = "check_bearer"}};
 
 constexpr auto find_bearer_account_sql =
     detail::sql("SELECT ", account_list, ", ", identity_list, ", ", bearer_list, bearer_from,
                 "LEFT JOIN identities i ON i.account_id = $1 WHERE a.id = $1");
-constexpr db::statement find_bearer_account_statement{
-    find_bearer_account_sql.c_str(), db::types(pg_type::uuid, pg_type::uuid), {}};
+constexpr db::statement find_bearer_account_statement{find_bearer_account_sql.c_str(),
+                                                      db::types(pg_type::uuid, pg_type::uuid),
+                                                      {.summary = "check_bearer_and_read_account"}};
 
 constexpr std::array<const db::statement*, 10> all_statements{
     &rotate_statement,      &find_state_statement,

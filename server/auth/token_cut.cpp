@@ -9,14 +9,18 @@ namespace {
 
 using std::chrono::steady_clock;
 
-constexpr db::statement read_statement{
-    "SELECT valid_after FROM token_cut WHERE id = 1", std::array<db::pg_type, 0>{}, {}};
+constexpr db::statement read_statement{"SELECT valid_after FROM token_cut WHERE id = 1",
+                                       std::array<db::pg_type, 0>{},
+                                       {.summary = "read_token_cut"}};
 
 // greatest(): repeatable, and two administrators at once leave the later moment.
 constexpr db::statement move_statement{
     "UPDATE token_cut SET valid_after = greatest(valid_after, $1) WHERE id = 1 RETURNING valid_after",
     db::types(db::pg_type::timestamptz),
-    {.batch = db::batch::alone, .rank = db::lock_rank::other, .conflict_key = 0}};
+    {.batch = db::batch::alone,
+     .rank = db::lock_rank::other,
+     .conflict_key = 0,
+     .summary = "move_token_cut"}};
 
 constexpr std::array<const db::statement*, 2> all_statements{&read_statement, &move_statement};
 

@@ -14,26 +14,27 @@ constexpr db::statement beat_statement{
     "SET seen_at = greatest(app_instances.seen_at, excluded.seen_at), ended_at = NULL",
     db::types(pg_type::uuid, pg_type::text, pg_type::int4, pg_type::text, pg_type::int4, pg_type::timestamptz,
               pg_type::timestamptz),
-    {.rank = db::lock_rank::other, .conflict_key = 0}};
+    {.rank = db::lock_rank::other, .conflict_key = 0, .summary = "beat"}};
 
-constexpr db::statement end_statement{"UPDATE app_instances SET ended_at = $2 WHERE id = $1",
-                                      db::types(pg_type::uuid, pg_type::timestamptz),
-                                      {.rank = db::lock_rank::other, .conflict_key = 0}};
+constexpr db::statement end_statement{
+    "UPDATE app_instances SET ended_at = $2 WHERE id = $1",
+    db::types(pg_type::uuid, pg_type::timestamptz),
+    {.rank = db::lock_rank::other, .conflict_key = 0, .summary = "end_instance"}};
 
 constexpr db::statement ensure_statement{
     "SELECT coalesce(sum(ensure_partitions(parent)), 0)::int4 FROM partition_rules",
     std::array<pg_type, 0>{},
-    {.batch = db::batch::alone}};
+    {.batch = db::batch::alone, .summary = "ensure_partitions"}};
 
 constexpr db::statement supplies_statement{
     "SELECT parent, has_current, has_next, ahead FROM partition_state($1)",
     db::types(pg_type::timestamptz),
-    {}};
+    {.summary = "read_partitions"}};
 
 constexpr db::statement steps_statement{
     "SELECT step, greatest(0, extract(epoch FROM $1 - finished_at))::int8, is_done FROM maintenance_steps",
     db::types(pg_type::timestamptz),
-    {}};
+    {.summary = "read_maintenance"}};
 
 constexpr std::array<const db::statement*, 5> all_statements{
     &beat_statement, &end_statement, &ensure_statement, &supplies_statement, &steps_statement};

@@ -7,8 +7,10 @@
 #include <array>
 #include <optional>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
+#include "async/call_timeline.hpp"
 #include "server/crypto/detail/caller.hpp"
 #include "server/crypto/detail/hash_memory.hpp"
 #include "server/crypto/detail/job_pool.hpp"
@@ -82,6 +84,7 @@ class pool_job : public detail::job {
 
 class hash_job final : public pool_job<result<std::string>> {
  public:
+  static constexpr std::string_view name = "hash_password";
   using pool_job::pool_job;
 
  private:
@@ -92,6 +95,7 @@ class hash_job final : public pool_job<result<std::string>> {
 
 class verify_job final : public pool_job<result<verification>> {
  public:
+  static constexpr std::string_view name = "verify_password";
   verify_job(secret password, std::shared_ptr<const pool_facts> facts,
              std::shared_ptr<detail::caller<result<verification>>> caller, std::shared_ptr<job_times> times,
              std::string stored)
@@ -150,14 +154,26 @@ asio::awaitable<Result> submit(std::weak_ptr<detail::job_pool> pool, std::shared
 }
 
 /// Adds what a job took, or waited in vain, to the costs of its caller.
-void count_costs(async::call_costs* costs, std::chrono::steady_clock::time_point asked,
-                 const job_times& times) {
+void count_costs(async::call_costs* costs, std::string_view name, std::chrono::steady_clock::time_point asked,
+                 const job_times& times, std::optional<errc> failure) {
   if (costs == nullptr) return;
   const bool has_run = times.ended != std::chrono::steady_clock::time_point{};
-  costs->hash_queue += (has_run ? times.began : std::chrono::steady_clock::now()) - asked;
-  if (!has_run) return;
-  costs->hash += times.ended - times.began;
-  ++costs->hashes;
+  const auto ended = has_run ? times.ended : std::chrono::steady_clock::now();
+  const auto began = has_run ? times.began : ended;
+  costs->hash_queue += began - asked;
+  if (has_run) {
+    costs->hash += ended - began;
+    ++costs->hashes;
+  }
+  if (costs->timeline == nullptr) return;
+  async::call_step step;
+  step.what = async::call_step::kind::hash;
+  step.name = name;
+  step.asked = asked;
+  step.began = began;
+  step.ended = ended;
+  if (failure) step.failure = to_string(*failure);
+  costs->timeline->add(step);
 }
 
 /// `submit`, and what it took added to the caller's costs.
@@ -168,7 +184,9 @@ asio::awaitable<Result> counted(std::weak_ptr<detail::job_pool> pool, std::share
   const auto times = std::make_shared<job_times>();
   auto done = co_await submit<Job, Result>(std::move(pool), std::move(facts), times, std::move(password),
                                            deadline, whose, std::move(args)...);
-  count_costs(deadline.costs(), asked, *times);
+  std::optional<errc> failure;
+  if (done.has_error()) failure = done.error().code;
+  count_costs(deadline.costs(), Job::name, asked, *times, failure);
   co_return done;
 }
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +13,7 @@
 #include <boost/asio/ip/address.hpp>
 
 #include "async/call_costs.hpp"
+#include "async/call_timeline.hpp"
 #include "async/deadline.hpp"
 
 namespace pam::net {
@@ -63,6 +65,7 @@ class request_context {
   std::string_view route = "";                        ///< the matched pattern, for metrics; "" before routing
   std::array<std::string_view, 4> path_parameters{};  ///< in pattern order
   async::call_costs costs;                            ///< counted through `deadline`
+  std::unique_ptr<async::call_timeline> timeline;     ///< of `costs`, when the request's trace is exported
   net::response out;
 
   /// First field with this name (case-insensitive), or an empty view.

@@ -29,11 +29,40 @@ std::optional<protocol::trace_context> caller_of(const net::request_context& req
   return protocol::parse_traceparent(found->value);
 }
 
+std::vector<child_span> children_of(const async::call_timeline& timeline,
+                                    std::chrono::steady_clock::time_point from) {
+  std::vector<child_span> children;
+  children.reserve(timeline.steps().size());
+  for (const async::call_step& step : timeline.steps()) {
+    child_span& child = children.emplace_back();
+    crypto::fill_random(child.span_id);
+    child.step = step;
+    child.after = step.asked - from;
+  }
+  return children;
+}
+
 }  // namespace
 
 request_observer::request_observer(logger& log, observation& how) : log_(log), how_(how) {
   for (const net::route& route : api::all_routes()) routes_.try_emplace(route.pattern);
   routes_.try_emplace("");
+}
+
+void request_observer::began(net::request_context& request) noexcept {
+  if (!how_.traces) return;
+  try {
+    if (!is_sampled(request, caller_of(request))) return;
+    request.timeline = std::make_unique<async::call_timeline>();
+    request.costs.timeline = request.timeline.get();
+  } catch (const std::exception&) {
+    return;  // for want of memory the span has no children
+  }
+}
+
+bool request_observer::is_sampled(const net::request_context& request,
+                                  const std::optional<protocol::trace_context>& caller) const {
+  return caller ? caller->is_sampled : how_.traces->samples(request.id());
 }
 
 void request_observer::finished(const net::request_context& request, bool was_sent) noexcept {
@@ -98,7 +127,7 @@ void request_observer::log_request(log_level level, std::string_view event,
 void request_observer::trace(const net::request_context& request, bool was_sent,
                              std::chrono::nanoseconds elapsed,
                              const std::optional<protocol::trace_context>& caller) {
-  if (caller ? !caller->is_sampled : !how_.traces->samples()) return;
+  if (!is_sampled(request, caller)) return;
   trace_span span;
   crypto::fill_random(span.span_id);
   if (caller) {
@@ -117,6 +146,11 @@ void request_observer::trace(const net::request_context& request, bool was_sent,
   span.began = std::chrono::system_clock::now() -
                std::chrono::duration_cast<std::chrono::system_clock::duration>(elapsed);
   span.costs = request.costs;
+  span.costs.timeline = nullptr;  // it stays with the request
+  if (request.timeline) {
+    span.children = children_of(*request.timeline, request.started);
+    span.dropped_children = request.timeline->dropped();
+  }
   how_.traces->offer(std::move(span));
 }
 

@@ -40,6 +40,7 @@ class request_observer final : public api::observer {
  public:
   request_observer(logger& log, observation& how);
 
+  void began(net::request_context& request) noexcept override;
   void finished(const net::request_context& request, bool was_sent) noexcept override;
   void failed(const net::request_context& request, std::string_view what,
               std::string_view detail) noexcept override;
@@ -55,6 +56,8 @@ class request_observer final : public api::observer {
   void count(const net::request_context& request, bool was_sent, std::chrono::nanoseconds elapsed);
   void log_request(log_level level, std::string_view event, const net::request_context& request,
                    bool was_sent, std::chrono::nanoseconds elapsed, std::string_view trace_id);
+  [[nodiscard]] bool is_sampled(const net::request_context& request,
+                                const std::optional<protocol::trace_context>& caller) const;
   void trace(const net::request_context& request, bool was_sent, std::chrono::nanoseconds elapsed,
              const std::optional<protocol::trace_context>& caller);
 

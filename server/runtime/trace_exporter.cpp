@@ -7,13 +7,12 @@
 #include <condition_variable>
 #include <deque>
 #include <exception>
+#include <functional>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
 #include <utility>
 #include <vector>
-
-#include "server/crypto/random.hpp"
 
 namespace pam::runtime {
 namespace {
@@ -167,8 +166,11 @@ trace_exporter::trace_exporter(trace_settings settings)
     : impl_(std::make_unique<impl>(std::move(settings))) {}
 trace_exporter::~trace_exporter() = default;
 
-bool trace_exporter::samples() const {
-  return crypto::random_below(100) < impl_->settings.sample_percent;
+// The last characters of a request's id are random (net::detail::request_ids).
+bool trace_exporter::samples(std::string_view request_id) const {
+  constexpr std::size_t random_characters = 8;
+  const std::size_t skipped = request_id.size() - std::min(request_id.size(), random_characters);
+  return std::hash<std::string_view>{}(request_id.substr(skipped)) % 100 < impl_->settings.sample_percent;
 }
 
 void trace_exporter::offer(trace_span span) noexcept {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "server/runtime/trace_span.hpp"
 
@@ -24,6 +25,7 @@ struct trace_settings {
 class trace_exporter {
  public:
   struct statistics {
+    // Spans of requests; what they consist of goes with them.
     std::atomic<std::uint64_t> exported{0};
     std::atomic<std::uint64_t> dropped_queue_full{0};
     std::atomic<std::uint64_t> dropped_refused{0};  ///< the collector was away or said no
@@ -35,8 +37,9 @@ class trace_exporter {
   trace_exporter(const trace_exporter&) = delete;
   trace_exporter& operator=(const trace_exporter&) = delete;
 
-  /// Whether a trace that begins here shall be exported: the sample.
-  [[nodiscard]] bool samples() const;
+  /// Whether a trace that begins with this request shall be exported: the sample. The same id is always
+  /// answered the same, so that nobody has to remember it.
+  [[nodiscard]] bool samples(std::string_view request_id) const;
   void offer(trace_span span) noexcept;
 
   [[nodiscard]] const statistics& stats() const;

@@ -3,13 +3,23 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "async/call_costs.hpp"
+#include "async/call_timeline.hpp"
 
 namespace pam::runtime {
+
+/// A piece of a request's work as a tracing system sees it.
+struct child_span {
+  std::array<std::byte, 8> span_id{};
+  async::call_step step;
+  std::chrono::nanoseconds after{0};  ///< from the request's beginning to `step.asked`
+};
 
 /// One request as a tracing system sees it.
 struct trace_span {
@@ -25,10 +35,13 @@ struct trace_span {
   std::chrono::system_clock::time_point began;
   std::chrono::nanoseconds duration{0};
   async::call_costs costs;
+  std::vector<child_span> children;
+  std::uint32_t dropped_children = 0;  ///< beyond the limit of a timeline
 };
 
 /// The body of an OTLP/HTTP export in JSON (opentelemetry-proto, ExportTraceServiceRequest): one server span
-/// each. Nothing of the client's but the ids and the state it sent for this purpose.
+/// each, with a client span for every statement and an internal one for every hash below it. Nothing of the
+/// client's but the ids and the state it sent for this purpose.
 [[nodiscard]] std::string encode_otlp(std::span<const trace_span> spans);
 
 }  // namespace pam::runtime

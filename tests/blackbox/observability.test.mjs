@@ -7,6 +7,7 @@ import { startCollector } from './support/collector.mjs';
 import { routes } from './support/contract.mjs';
 import { call, callInternal, forget, getUser, metric, newAccount, newPassword, refresh, signIn } from './support/client.mjs';
 import { checkExposition } from './support/exposition.mjs';
+import { install } from './support/fleet.mjs';
 import { quickStop, startServer, until } from './support/server.mjs';
 
 const linesOf = (server, event) => server.output.all.split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line))
@@ -180,6 +181,93 @@ describe('traces', { timeout: 300_000 }, () => {
     await collector.stop();
   });
 
+  test('show each statement and each hash of a request as a span below its own', async () => {
+    const collector = await startCollector();
+    const server = await startServer({ env: { ...quickStop, PAM_TRACING__ENDPOINT: collector.endpoint } });
+    const account = await newAccount(server);
+    const traceparent = `00-${traceId}-${parentId}-01`;
+    const childrenOf = (span) => collector.spans().filter(({ parentSpanId }) => parentSpanId === span.spanId);
+    const traced = async (method, path, request) => {
+      const span = await spanOf(collector, await call(server, method, path, { ...request, headers: { traceparent, tracestate: 'vendor=abc' } }));
+      const children = childrenOf(span);
+      for (const child of children) {
+        assert.deepEqual([child.traceId, child.traceState, child.flags], [traceId, 'vendor=abc', 1]);
+        assert.match(child.spanId, /^[0-9a-f]{16}$/);
+        const [began, ended] = [BigInt(child.startTimeUnixNano), BigInt(child.endTimeUnixNano)];
+        assert.ok(BigInt(span.startTimeUnixNano) <= began && began <= ended && ended <= BigInt(span.endTimeUnixNano), child.name);
+        const parts = child.attributes['pam.queue_us'] + child.attributes['pam.work_us'];
+        assert.ok(Math.abs(parts - Number((ended - began) / 1000n)) <= 2, `${child.name} is its wait and its work`);
+      }
+      assert.equal(new Set(children.map(({ spanId }) => spanId)).size, children.length);
+      const statements = children.filter(({ kind }) => kind === 3);
+      const hashes = children.filter(({ kind }) => kind === 1);
+      assert.equal(statements.length + hashes.length, children.length);
+      for (const { name, attributes } of statements) {
+        assert.deepEqual([attributes['db.system.name'], attributes['db.query.summary']], ['postgresql', name]);
+        if (name !== 'BEGIN' && name !== 'COMMIT') assert.match(attributes['pam.statement'], /^pam_[0-9a-f]{16}$/);
+      }
+      // What the request says it cost is what its children are.
+      const sum = (spans, attribute) => spans.reduce((total, { attributes }) => total + attributes[attribute], 0);
+      assert.equal(span.attributes['pam.statements'], statements.filter(({ name }) => name !== 'BEGIN' && name !== 'COMMIT').length);
+      assert.equal(span.attributes['pam.hashes'], hashes.length);
+      assert.ok(Math.abs(span.attributes['pam.hash_us'] - sum(hashes, 'pam.work_us')) <= hashes.length);
+      assert.equal(span.attributes['pam.dropped_spans'], undefined);
+      return { span, children, names: children.map(({ name }) => name).filter((name) => name !== 'read_token_cut') };
+    };
+
+    const read = await traced('GET', '/auth/v1/user', { token: account.access_token });
+    assert.deepEqual(read.names, ['check_bearer_and_read_account']);
+    const signedIn = await traced('POST', '/auth/v1/token?grant_type=password', { body: { email: account.email, password: account.password } });
+    assert.deepEqual(signedIn.names, ['find_claim', 'read_for_sign_in', 'verify_password', 'sign_in']);
+    assert.ok(signedIn.children.find(({ name }) => name === 'verify_password').attributes['pam.work_us'] > 1000);
+    const changed = await traced('PUT', '/auth/v1/user', { token: account.access_token, body: { password: newPassword() } });
+    for (const name of ['BEGIN', 'hash_password', 'change_account', 'end_other_sessions', 'COMMIT']) assert.ok(changed.names.includes(name), name);
+    assert.ok(changed.names.indexOf('BEGIN') < changed.names.indexOf('COMMIT'));
+    assert.deepEqual((await traced('GET', '/health', {})).names, []);
+
+    const before = collector.spans().length;
+    await call(server, 'GET', '/auth/v1/user', { token: account.access_token, headers: { traceparent: `00-${traceId}-${parentId}-00` } });
+    await traced('GET', '/health', {});
+    assert.equal(collector.spans().length, before + 1, 'an unsampled request has no spans at all');
+    forget(server);
+    await server.stop();
+    await collector.stop();
+  });
+
+  test('a statement that fails says so in its span', async () => {
+    const collector = await startCollector();
+    const installation = await install();
+    const server = await installation.serve({ PAM_TRACING__ENDPOINT: collector.endpoint });
+    const account = await newAccount(server);
+    await installation.sql('REVOKE SELECT ON identities FROM PUBLIC, pam_app');
+    const answer = await getUser(server, account.access_token);
+    const span = await spanOf(collector, answer);
+    const failed = collector.spans().find(({ name, parentSpanId }) => parentSpanId === span.spanId && name !== 'read_token_cut');
+
+    assert.ok(answer.status >= 500, String(answer.status));
+    assert.deepEqual([failed.name, failed.attributes['error.type'], failed.attributes['db.response.status_code'], failed.status?.code],
+      ['check_bearer_and_read_account', 'rejected', '42501', 2]);
+    await installation.end();
+    await collector.stop();
+  });
+
+  test('are sampled by the request, whole or not at all', async () => {
+    const collector = await startCollector();
+    const server = await startServer({ env: { ...quickStop, PAM_TRACING__ENDPOINT: collector.endpoint, PAM_TRACING__SAMPLE_PERCENT: '30' } });
+    const account = await newAccount(server);
+    const answers = [];
+    for (let i = 0; i < 300; ++i) answers.push(await getUser(server, account.access_token));
+    forget(server);
+    await server.stop();
+
+    const spans = collector.spans();
+    const ids = new Set(answers.map(({ headers }) => headers['x-request-id']));
+    const sampled = spans.filter(({ attributes }) => ids.has(attributes['pam.request_id']));
+    assert.ok(sampled.length > 50 && sampled.length < 130, `${sampled.length} of 300 at 30 %`); // five sigma around 90
+    for (const { spanId } of sampled) assert.ok(spans.some(({ parentSpanId }) => parentSpanId === spanId), 'a sampled request has its children');
+    await collector.stop();
+  });
+
   test('are sent to the last when the server stops', async () => {
     const collector = await startCollector();
     const server = await startServer({ env: { ...quickStop, PAM_TRACING__ENDPOINT: collector.endpoint } });
@@ -275,6 +363,7 @@ describe('secrets', { timeout: 300_000 }, () => {
     await server.stop();
 
     const traces = collector.bodies.map(({ text }) => text).join('\n');
+    for (const child of ['verify_password', 'sign_in', 'rotate_session', 'BEGIN']) assert.ok(traces.includes(`"name":"${child}"`), child);
     assert.ok(refusals.length > 100 && traces.length > 1000 && planted.size > 400, 'the test says something');
     for (const [what, secret] of planted) {
       assert.ok(!server.output.all.includes(secret), `the log shows ${what}`);

@@ -18,6 +18,17 @@ TEST(statement_catalogue, names_are_unique) {
   EXPECT_EQ(names.size(), statement_catalogue().size());
 }
 
+TEST(statement_catalogue, every_statement_has_a_summary_of_its_own) {
+  std::set<std::string_view> summaries;
+  for (const auto* statement : statement_catalogue()) {
+    const std::string_view summary = statement->opts.summary;
+    EXPECT_TRUE(!summary.empty() &&
+                summary.find_first_not_of("abcdefghijklmnopqrstuvwxyz_") == std::string_view::npos)
+        << statement->sql;
+    EXPECT_TRUE(summaries.insert(summary).second) << summary;
+  }
+}
+
 TEST(statement_catalogue, every_parameter_is_used_and_none_is_missing) {
   for (const auto* statement : statement_catalogue()) {
     for (std::size_t n = 1; n <= statement->parameter_count; ++n) {

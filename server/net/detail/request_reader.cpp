@@ -131,6 +131,7 @@ void exchange::reset() {
   route = "";
   path_parameters = {};
   costs = {};
+  timeline.reset();
   std::string answer = std::move(out.body);
   ::explicit_bzero(answer.data(), answer.size());
   answer.clear();
