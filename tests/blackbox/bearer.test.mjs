@@ -4,6 +4,7 @@ import { createHmac, createPublicKey, generateKeyPairSync, sign, verify } from '
 import { after, before, describe, test } from 'node:test';
 
 import { assertProblem, call, claimsOf, forget, getUser, logOut, metric, newAccount } from './support/client.mjs';
+import { install } from './support/fleet.mjs';
 import { quickStop, startServer } from './support/server.mjs';
 
 const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
@@ -152,5 +153,53 @@ describe('bearer tokens', { timeout: 120_000 }, () => {
       assertProblem(await call(server, method, path), 401, 'no_authorization');
       assertProblem(await call(server, method, path, { token: 'a.b.c' }), 403, 'bad_jwt');
     }
+  });
+});
+
+// What a GoTrue installation that moved here has given out: HS256 under one secret, and no kid.
+describe('old tokens without a kid', { timeout: 120_000 }, () => {
+  const secret = Buffer.alloc(32, 'k');
+  const hmac = (key) => (input) => createHmac('sha256', key).update(input).digest();
+  const old = { alg: 'HS256', typ: 'JWT' };
+  let installation;
+  let server;
+  let claims;
+  before(async () => {
+    installation = await install();
+    installation.replaceKeys((keys) => [...keys, { kty: 'oct', kid: 'gotrue', alg: 'HS256', k: secret.toString('base64url'),
+      pam_use: 'user', pam_state: 'previous', pam_accepts_no_kid: true }]);
+    server = await installation.serve();
+    claims = claimsOf((await newAccount(server)).access_token);
+  });
+  after(() => installation?.end());
+
+  const without = (name) => Object.fromEntries(Object.entries(claims).filter(([each]) => each !== name));
+
+  test('of this issuer are accepted where the key file says so', async () => {
+    assert.equal((await getUser(server, forge(old, claims, hmac(secret)))).status, 200);
+  });
+
+  test('of another issuer are refused', async () => {
+    for (const iss of ['https://other.example/auth/v1', `${claims.iss}/`, claims.iss.toUpperCase(), '', null, [claims.iss], 7]) {
+      assertProblem(await getUser(server, forge(old, { ...claims, iss }, hmac(secret))), 403, 'bad_jwt');
+    }
+    assertProblem(await getUser(server, forge(old, without('iss'), hmac(secret))), 403, 'bad_jwt');
+  });
+
+  test('are held to every other rule', async () => {
+    const now = Math.floor(Date.now() / 1000);
+    const broken = [[old, { ...claims, aud: 'other' }], [old, without('aud')], [old, without('exp')], [old, { ...claims, exp: now - 1 }],
+      [old, { ...claims, nbf: now + 60 }], [old, { ...claims, iat: now + 60 }], [old, without('sub')], [old, without('session_id')],
+      [{ alg: 'HS256' }, claims], [{ ...old, typ: 'at+jwt' }, claims], [{ ...old, kid: 'other' }, claims], [{ ...old, kid: '' }, claims],
+      [{ ...old, alg: 'HS512' }, claims], [{ ...old, alg: 'ES256' }, claims], [{ ...old, alg: 'none' }, claims],
+      [{ ...old, crit: ['exp'] }, claims], [{ ...old, jku: 'https://127.0.0.1/keys' }, claims], [{ ...old, jwk: { kty: 'oct', k: 'AA' } }, claims]];
+    for (const [header, said] of broken) assertProblem(await getUser(server, forge(header, said, hmac(secret))), 403, 'bad_jwt');
+    assertProblem(await getUser(server, forge(old, claims, hmac(Buffer.alloc(32, 'x')))), 403, 'bad_jwt');
+    assertProblem(await getUser(server, forge(old, claims, () => Buffer.alloc(0))), 403, 'bad_jwt');
+  });
+
+  test('are never an administrator\'s', async () => {
+    const claimed = { ...claims, role: 'service_role' };
+    assertProblem(await call(server, 'GET', '/auth/v1/admin/audit', { token: forge(old, claimed, hmac(secret)) }), 403, 'not_admin');
   });
 });

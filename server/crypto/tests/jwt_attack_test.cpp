@@ -321,8 +321,9 @@ TEST_F(jwt_attack, only_who_says_so_takes_tokens_without_exp_and_aud_and_never_w
 /// A ring that also verifies tokens of an old GoTrue installation: HS256, and no kid.
 class old_gotrue_token : public jwt_attack {
  protected:
-  std::string signed_with_the_secret(std::string_view header) {
-    const std::string message = to_base64url(header) + "." + to_base64url(good_claims());
+  std::string signed_with_the_secret(std::string_view header, std::string_view claims = {}) {
+    const std::string message =
+        to_base64url(header) + "." + to_base64url(claims.empty() ? good_claims() : std::string{claims});
     return message + "." + to_base64url(*detail::sign(secret_, message));
   }
   static std::string set_with(std::string_view extra, std::string_view use = "user") {
@@ -365,6 +366,49 @@ TEST_F(old_gotrue_token, without_a_kid_may_have_no_other_algorithm) {
   EXPECT_FALSE(
       tolerant_.verify(signed_with_the_secret(R"({"alg":"HS256","kid":"u","typ":"JWT"})"), expectation())
           .has_value());
+}
+
+TEST_F(old_gotrue_token, of_another_issuer_or_audience_or_time_is_refused_without_a_kid_too) {
+  constexpr std::string_view header = R"({"alg":"HS256","typ":"JWT"})";
+  const auto rule_of = [&](std::string_view name, std::string_view value) {
+    const auto verified =
+        tolerant_.verify(signed_with_the_secret(header, test::claims_with(name, value)), expectation());
+    EXPECT_TRUE(verified.has_error()) << name << " " << value;
+    return verified.has_error() ? verified.error().detail : std::string{};
+  };
+
+  for (const char* iss : {"", "\"https://other.example/auth/v1\"", "\"https://auth.example/auth/v1/\"",
+                          "\"\"", "null", "[\"https://auth.example/auth/v1\"]"}) {
+    EXPECT_THAT(rule_of("iss", iss), HasSubstr("iss"));
+  }
+  for (const char* aud : {"", "\"other\"", "[]"}) EXPECT_THAT(rule_of("aud", aud), HasSubstr("aud"));
+  EXPECT_THAT(rule_of("exp", "1"), HasSubstr("exp"));
+  EXPECT_THAT(rule_of("exp", ""), HasSubstr("exp"));
+  EXPECT_THAT(rule_of("nbf", "9999999999"), HasSubstr("nbf"));
+}
+
+TEST_F(old_gotrue_token, may_lack_its_kid_and_nothing_else_of_the_header) {
+  for (const char* header :
+       {R"({"alg":"HS256"})", R"({"typ":"JWT"})", R"({"alg":"HS256","typ":"at+jwt"})",
+        R"({"alg":"HS256","typ":"JWT","kid":""})", R"({"alg":"HS256","typ":"JWT","kid":null})",
+        R"({"alg":"HS256","typ":"JWT","kid":"other"})", R"({"alg":"HS256","typ":"JWT","crit":["exp"]})",
+        R"({"alg":"HS256","typ":"JWT","jwk":{"kty":"oct","k":"AA"}})",
+        R"({"alg":"HS256","typ":"JWT","jku":"https://evil.example"})", R"({"alg":"HS384","typ":"JWT"})"}) {
+    EXPECT_TRUE(tolerant_.verify(signed_with_the_secret(header), expectation()).has_error()) << header;
+  }
+}
+
+TEST_F(old_gotrue_token, under_another_secret_is_refused) {
+  const std::string message =
+      to_base64url(R"({"alg":"HS256","typ":"JWT"})") + "." + to_base64url(good_claims());
+  for (const std::string& known : {std::string{}, ring_.public_jwks(), tolerant_.public_jwks()}) {
+    detail::signing_material other;
+    other.alg = algorithm::hs256;
+    other.hmac_key = secret{std::string_view{known}};
+    const auto signature = detail::sign(other, message);
+    ASSERT_TRUE(signature.has_value());
+    EXPECT_TRUE(tolerant_.verify(message + "." + to_base64url(*signature), expectation()).has_error());
+  }
 }
 
 TEST_F(old_gotrue_token, an_asymmetric_key_never_accepts_tokens_without_a_kid) {
