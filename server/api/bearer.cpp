@@ -5,6 +5,7 @@
 
 #include "protocol/claims.hpp"
 #include "server/api/answers.hpp"
+#include "server/api/bearer_token.hpp"
 
 namespace pam::api {
 namespace {
@@ -14,18 +15,7 @@ namespace codes = protocol::codes;
 }  // namespace
 
 std::string_view bearer_token(const net::request_context& request) {
-  const std::string_view authorization = request.header("authorization");
-  // The scheme's case is free.
-  constexpr std::string_view scheme = "bearer ";
-  if (authorization.size() <= scheme.size()) return {};
-  for (std::size_t i = 0; i < scheme.size(); ++i) {
-    const char c = authorization[i];
-    const char lower = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    if (lower != scheme[i]) return {};
-  }
-  std::string_view token = authorization.substr(scheme.size());
-  while (token.starts_with(' ')) token.remove_prefix(1);
-  return token;
+  return bearer_token_of(request.header("authorization"));
 }
 
 void refuse_token(service& application, net::request_context& request, const protocol::error_code& code,

@@ -10,7 +10,7 @@
 
 namespace pam::api {
 
-/// The token of `Authorization: Bearer <token>` (RFC 6750 section 2.1), empty when there is none.
+/// The request's `bearer_token_of`, empty when there is none.
 [[nodiscard]] std::string_view bearer_token(const net::request_context& request);
 
 /// Answers 401 or 403 with the challenge that names the reason (RFC 6750 section 3).

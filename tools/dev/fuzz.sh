@@ -15,7 +15,7 @@ fuzz_run() {
   shift
   mkdir -p "$corpus" build/fuzz/findings
   [ ! -d "tests/fuzz/seeds/$name" ] || options+=("tests/fuzz/seeds/$name")
-  case "$name" in sign_up | update_user | claims) options+=(-dict=tests/fuzz/json.dict) ;; esac
+  case "$name" in sign_up | update_user | claims | bearer) options+=(-dict=tests/fuzz/json.dict) ;; esac
   "build/fuzz/bin/fuzz_$name" -artifact_prefix="build/fuzz/findings/$name-" -max_len=8192 -print_final_stats=1 "$@" \
     "$corpus" "${options[@]}"
 }
