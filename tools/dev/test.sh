@@ -268,7 +268,7 @@ dev_test() {
       test_chaos
       ;;
     blackbox | sdk | wire)
-      ensure_packages build run test && build_preset release pam-auth
+      ensure_packages build run test && build_preset release pam-auth framing_server
       [ "$only" = sdk ] || test_blackbox
       [ "$only" = blackbox ] || test_sdk
       ;;
@@ -290,7 +290,7 @@ test_everything() {
   test_ctest pg '^pg$'
   build_preset fuzz fuzz_all
   test_fuzz
-  build_preset release pam-auth
+  build_preset release pam-auth framing_server
   local benches
   mapfile -t benches < <(bench_targets)
   [ "${#benches[@]}" -eq 0 ] || build_preset release "${benches[@]}"
