@@ -50,9 +50,18 @@ new_session accounts::make_session(const crypto::refresh_token& token, timestamp
   return made;
 }
 
+boost::asio::awaitable<password_verdict> accounts::judge_password(crypto::secret password, std::string email,
+                                                                  async::deadline deadline) {
+  auto verdict = check_password(password.view(), email, policy_.password);
+  if (breaches_ == nullptr || !verdict.reasons.empty()) co_return verdict;
+  const bool is_stolen = co_await breaches_->is_stolen(crypto::sha1(verdict.normalized.view()), deadline);
+  if (is_stolen) verdict.reasons.push_back("pwned");
+  co_return verdict;
+}
+
 boost::asio::awaitable<result<grant>> accounts::sign_up(sign_up_command what, async::deadline deadline) {
   if (!policy_.is_signup_enabled) co_return failed(errc::signup_disabled);
-  auto checked = check_password(what.password.view(), what.email, policy_.password);
+  auto checked = co_await judge_password(what.password.clone(), what.email, deadline);
   if (!checked.reasons.empty()) co_return weak(std::move(checked.reasons));
 
   // A taken address is found out by the statement, after the hash: both cases cost the same.
@@ -252,7 +261,7 @@ boost::asio::awaitable<result<std::optional<sign_in_outcome>>> accounts::record_
   outcome->grant.session = std::move((*row)->session);
   outcome->grant.refresh_token = token;
   if (!found.is_known_device) outcome->new_device = new_device_text(keys_, found.row.id);
-  auto advice = check_password(what.password.view(), outcome->grant.account.email, policy_.password);
+  auto advice = co_await judge_password(what.password.clone(), outcome->grant.account.email, deadline);
   outcome->weak_password_reasons = std::move(advice.reasons);
   co_return outcome;
 }
@@ -287,7 +296,7 @@ boost::asio::awaitable<result<std::string>> accounts::hash_replacement(session_k
   }
   auto owner = co_await find(who.account, deadline);
   if (owner.has_error()) co_return owner.error();
-  auto checked = check_password(what.password->view(), owner->email, policy_.password);
+  auto checked = co_await judge_password(what.password->clone(), owner->email, deadline);
   if (!checked.reasons.empty()) co_return weak(std::move(checked.reasons));
   if (!stored.empty()) {
     auto same = co_await hashes_.verify(checked.normalized.clone(), stored, deadline);

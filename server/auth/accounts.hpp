@@ -13,6 +13,7 @@
 #include "async/deadline.hpp"
 #include "server/auth/account_repository.hpp"
 #include "server/auth/audit_repository.hpp"
+#include "server/auth/breach_check.hpp"
 #include "server/auth/error.hpp"
 #include "server/auth/known_devices.hpp"
 #include "server/auth/password_policy.hpp"
@@ -96,8 +97,9 @@ struct account_statistics {
 class accounts {
  public:
   /// Everything must outlive the object.
+  /// @param breaches  null: passwords are held against the built-in list alone
   accounts(db::database& database, crypto::hash_pool& hashes, const crypto::key_ring& keys,
-           account_policy policy, session_policy lifetimes)
+           account_policy policy, session_policy lifetimes, breach_check* breaches = nullptr)
       : repository_(database),
         sessions_(database),
         audit_(database),
@@ -105,7 +107,8 @@ class accounts {
         hashes_(hashes),
         keys_(keys),
         policy_(std::move(policy)),
-        lifetimes_(lifetimes) {}
+        lifetimes_(lifetimes),
+        breaches_(breaches) {}
 
   /// A fresh account id (UUIDv7).
   [[nodiscard]] static uuid new_id();
@@ -139,6 +142,9 @@ class accounts {
     bool needs_rehash = false;
     bool is_known_device = false;
   };
+  /// `check_password`, and what is known of breaches when the password is acceptable otherwise.
+  boost::asio::awaitable<password_verdict> judge_password(crypto::secret password, std::string email,
+                                                          async::deadline deadline);
   /// What one attempt is allowed before anything is read.
   struct admission {
     std::optional<auth::device> device;  ///< known, and within its budget
@@ -177,6 +183,7 @@ class accounts {
   const crypto::key_ring& keys_;
   account_policy policy_;
   session_policy lifetimes_;
+  breach_check* breaches_;
   rate_limiter attempts_;
   scheme_census census_;
   account_statistics statistics_;

@@ -17,8 +17,8 @@ struct password_policy {
 };
 
 /// What a new password is like. `reasons` uses GoTrue's words: "length" (too short or too long),
-/// "characters" (no valid UTF-8, or control characters), "pwned" (among the first a guesser tries);
-/// empty means acceptable. The views are literals.
+/// "characters" (no valid UTF-8, or control characters), "pwned" (among the first a guesser tries, or stolen:
+/// breach_check.hpp); empty means acceptable. The views are literals.
 struct password_verdict {
   crypto::secret normalized;  ///< what must be hashed
   std::vector<std::string_view> reasons;

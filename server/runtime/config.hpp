@@ -106,6 +106,10 @@ struct configuration {
   struct {
     std::size_t min_length = 8;
     bool require_current = false;  ///< PUT /user asks for current_password
+    std::string breach_url;        ///< of a range API; empty: nobody is asked
+    std::chrono::milliseconds breach_timeout{1'000};
+    std::string breach_ca_file;                ///< empty: the system's certificates
+    std::vector<std::string> breach_networks;  ///< private ones that may be asked
   } password;
   struct {
     bool signup_enabled = true;

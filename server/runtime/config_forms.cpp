@@ -51,6 +51,10 @@ bool accepts_collector(std::string_view text) {
   return text.empty() || accepts_base_url(text);
 }
 
+bool accepts_https_service(std::string_view text) {
+  return text.empty() || (text.starts_with("https://") && accepts_base_url(text));
+}
+
 bool accepts_origin(std::string_view text) {
   return text == "*" || is_authority(after_scheme(text));
 }
@@ -106,6 +110,9 @@ bool accepts_socket_path(std::string_view text) {
 const text_form base_url{R"(a URL such as "https://auth.example.com", without a slash at the end)",
                          &accepts_base_url};
 const text_form collector{R"(empty or a URL such as "http://127.0.0.1:4318/v1/traces")", &accepts_collector};
+const text_form https_service{
+    R"(empty or a URL with https such as "https://api.pwnedpasswords.com/range", without a slash at the end)",
+    &accepts_https_service};
 const text_form origin{R"(an origin such as "https://app.example.com", or "*")", &accepts_origin};
 const text_form path_prefix{R"(empty or a path such as "/auth/v1", without a slash at the end)",
                             &accepts_path_prefix};

@@ -68,6 +68,16 @@ void write_traces(metrics_writer& out, const std::optional<trace_exporter>& trac
   out.counter("pam_traces_dropped_total", help, load(seen.dropped_refused), {{"reason", "refused"}});
 }
 
+void write_breaches(metrics_writer& out, const breach_client* breaches) {
+  if (breaches == nullptr) return;
+  const breach_statistics& seen = breaches->stats();
+  constexpr std::string_view help = "Passwords held against known breaches; unanswered ones were allowed.";
+  out.counter("pam_breach_checks_total", help, load(seen.clean), {{"outcome", "clean"}});
+  out.counter("pam_breach_checks_total", help, load(seen.stolen), {{"outcome", "stolen"}});
+  out.counter("pam_breach_checks_total", help, load(seen.unanswered), {{"outcome", "unanswered"}});
+  out.counter("pam_breach_cache_hits_total", "Of them, answered without asking.", load(seen.cached));
+}
+
 void write_connections(metrics_writer& out, const std::vector<std::unique_ptr<shard>>& shards) {
   struct row {
     std::string_view name;
@@ -343,6 +353,7 @@ std::string render_metrics(const std::vector<std::unique_ptr<shard>>& shards, co
   out.counter("pam_log_lines_lost_total", "Log lines that could not be written.", log.lost());
   write_hashing(out, hashes);
   write_traces(out, observed.traces);
+  write_breaches(out, observed.breaches.get());
   write_process(out);
   return out.take();
 }

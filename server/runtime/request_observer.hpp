@@ -6,12 +6,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "protocol/trace_context.hpp"
 #include "server/api/service.hpp"
+#include "server/runtime/breach_client.hpp"
 #include "server/runtime/log.hpp"
 #include "server/runtime/metrics.hpp"
 #include "server/runtime/trace_exporter.hpp"
@@ -29,6 +31,7 @@ struct route_statistics {
 struct observation {
   std::atomic<std::int64_t> slow_request_us{1'000'000};  ///< 0: no request is slow
   std::optional<trace_exporter> traces;                  ///< engaged before the first request, or never
+  std::unique_ptr<breach_client> breaches;               ///< made before the first request, or null
 };
 
 /// The parts of a request's time that are told apart in metrics.

@@ -76,10 +76,17 @@ server::server(configuration settings, logger& log, crypto::key_ring keys, rerea
       keys_(std::move(keys)),
       hashes_(hash_config_of(settings_)),
       catalogue_(auth::statement_catalogue()),
-      parts_{settings_, keys_, hashes_, catalogue_, log_, observed_, turns_},
+      parts_{settings_, keys_, hashes_, catalogue_, log_, observed_, turns_, nullptr},
       given_(std::move(given)),
       internal_application_(shards_, hashes_, log_, observed_, is_draining_) {
   apply_log_settings();
+  if (!settings_.password.breach_url.empty()) {
+    observed_.breaches = std::make_unique<breach_client>(
+        breach_settings{settings_.password.breach_url, settings_.password.breach_timeout,
+                        settings_.password.breach_ca_file, settings_.password.breach_networks},
+        log_);
+    parts_.breaches = observed_.breaches.get();
+  }
   if (settings_.tracing.endpoint.empty()) return;
   observed_.traces.emplace(trace_settings{settings_.tracing.endpoint, settings_.tracing.sample_percent,
                                           settings_.tracing.queue_limit});

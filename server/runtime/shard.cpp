@@ -106,7 +106,7 @@ shard::shard(const shared_parts& parts, std::size_t index, const net::tls_contex
       database_(context_, database_config_of(parts), parts.catalogue),
       tokens_(parts.keys, token_policy_of(parts.settings)),
       accounts_(database_, parts.hashes, parts.keys, account_policy_of(parts.settings),
-                session_policy_of(parts.settings)),
+                session_policy_of(parts.settings), parts.breaches),
       sessions_(database_, parts.keys, session_policy_of(parts.settings)),
       application_(api_settings_of(parts.settings), accounts_, sessions_, tokens_, requests_),
       http_(context_, parts.settings.listen, parts.settings.limits, tls, application_) {

@@ -35,6 +35,7 @@ struct shared_parts {
   logger& log;
   observation& observed;
   db::connect_turns& turns;
+  auth::breach_check* breaches;  ///< null: nobody is asked
 };
 
 /// One thread with one io_context and everything a request needs: listener, connections, database
