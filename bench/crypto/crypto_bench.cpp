@@ -11,6 +11,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include "server/crypto/detail/base64url.hpp"
 #include "server/crypto/key_ring.hpp"
 #include "server/crypto/password_hash.hpp"
 #include "server/crypto/random.hpp"
@@ -115,6 +116,23 @@ BENCHMARK_CAPTURE(BM_verify_bare_openssl, eddsa, algorithm::eddsa)->Name("BM_ver
 BENCHMARK_CAPTURE(BM_verify, rs256, algorithm::rs256);
 BENCHMARK_CAPTURE(BM_verify_bare_openssl, rs256, algorithm::rs256)->Name("BM_verify/rs256/reference");
 BENCHMARK_CAPTURE(BM_verify, hs256, algorithm::hs256);
+
+// A token's claims as text and back: by table, and in constant time as keys are.
+void BM_base64url(benchmark::State& state) {
+  for (auto _ : state) {
+    const std::string text = detail::public_to_base64url(claims());
+    benchmark::DoNotOptimize(detail::public_from_base64url(text));
+  }
+}
+BENCHMARK(BM_base64url);
+
+void BM_base64url_constant_time(benchmark::State& state) {
+  for (auto _ : state) {
+    const std::string text = detail::to_base64url(claims());
+    benchmark::DoNotOptimize(detail::from_base64url(text));
+  }
+}
+BENCHMARK(BM_base64url_constant_time)->Name("BM_base64url/reference");
 
 void BM_argon2id_hash(benchmark::State& state) {
   const secret password{std::string_view{"correct horse battery staple"}};

@@ -215,10 +215,10 @@ result<std::string> key_ring::generate(algorithm signing) {
 
 result<std::string> key_ring::sign(key_use use, std::string_view claims) const {
   const signing_key& key = impl_->now().current(use);
-  std::string jwt = key.header + detail::to_base64url(claims);
+  std::string jwt = key.header + detail::public_to_base64url(claims);
   const auto signature = detail::sign(key.material, jwt);
   if (signature.has_error()) return signature.error();
-  jwt.append(".").append(detail::to_base64url(*signature));
+  jwt.append(".").append(detail::public_to_base64url(*signature));
   if (jwt.size() > max_jwt_bytes) {
     return error{errc::bad_token,
                  "the token would have " + std::to_string(jwt.size()) + " bytes, nobody would accept it"};
@@ -231,7 +231,7 @@ result<verified_jwt> key_ring::verify(std::string_view jwt, const jwt_expectatio
   if (jwt.size() > max_jwt_bytes) return bad_token("longer than 8 KB");
   if (!split(jwt, parts)) return bad_token("not three parts");
   if (parts.header.size() > max_jwt_header_bytes) return bad_token("the header is too long");
-  const auto header_text = detail::from_base64url(parts.header);
+  const auto header_text = detail::public_from_base64url(parts.header);
   if (!header_text) return bad_token("the header is no canonical base64url");
   const auto header = detail::read_jwt_header(*header_text);
   if (header.has_error()) return header.error();
@@ -243,12 +243,12 @@ result<verified_jwt> key_ring::verify(std::string_view jwt, const jwt_expectatio
   if (key == nullptr) return error{errc::unknown_key, "kid names no key of ours"};
   // RFC 8725 section 3.1: the key says which algorithm, the header may only agree.
   if (header->alg != detail::name_of(key->material.alg)) return bad_token("alg is not the key's");
-  const auto signature = detail::from_base64url(parts.signature);
+  const auto signature = detail::public_from_base64url(parts.signature);
   if (!signature || !detail::verify(key->material, parts.signed_part, *signature)) {
     return bad_token("the signature is wrong");
   }
 
-  auto payload = detail::from_base64url(parts.payload);
+  auto payload = detail::public_from_base64url(parts.payload);
   if (!payload) return bad_token("the payload is no canonical base64url");
   const auto claims = detail::check_jwt_claims(*payload, expected);
   if (claims.has_error()) return claims.error();

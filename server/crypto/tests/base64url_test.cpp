@@ -61,6 +61,31 @@ TEST(base64url, refuses_trailing_bits_that_are_not_zero) {
   for (const char* text : {"Zh", "Zi", "Zv", "Zm9", "Zm-"}) EXPECT_FALSE(from_base64url(text)) << text;
 }
 
+TEST(public_base64url, writes_and_reads_what_the_other_does) {
+  std::string bytes;
+  for (int i = 0; i < 300; ++i) {
+    const std::string text = to_base64url(std::string_view{bytes});
+    EXPECT_EQ(public_to_base64url(bytes), text);
+    EXPECT_EQ(public_from_base64url(text), bytes);
+    bytes.push_back(static_cast<char>(i * 7 + i / 3));
+  }
+}
+
+TEST(public_base64url, judges_every_short_text_as_the_other_does) {
+  // Every byte in every place of a group, and every last digit of a shorter one.
+  for (const std::string& around : {std::string{"AAAA"}, std::string{"AAAAAAA"}, std::string{"AAAAAA"},
+                                    std::string{"AAAAA"}, std::string{"A"}, std::string{}}) {
+    EXPECT_EQ(public_from_base64url(around), from_base64url(around)) << around;
+    for (std::size_t at = 0; at < around.size(); ++at) {
+      for (int byte = 0; byte < 256; ++byte) {
+        std::string text = around;
+        text[at] = static_cast<char>(byte);
+        EXPECT_EQ(public_from_base64url(text), from_base64url(text)) << text;
+      }
+    }
+  }
+}
+
 TEST(base64url, decodes_secrets_by_the_same_rules) {
   EXPECT_EQ(secret_from_base64url("Zm9v")->view(), "foo");
   EXPECT_FALSE(secret_from_base64url("Zm9"));
