@@ -179,6 +179,13 @@ void connection_set::on_expired(connection& from) {
 // ---- reading --------------------------------------------------------------------------------------
 
 void connection_set::on_handshake(connection& from) {
+  if (!from.stream.is_tls()) {
+    if (!from.stream.has_hello()) return;
+    if (!from.stream.begin_tls(tls_->native())) {
+      count(stats.handshakes_failed);
+      return destroy(from);
+    }
+  }
   switch (from.stream.handshake().what) {
     case status::want_read:
       return set_events(from, EPOLLIN);

@@ -33,9 +33,7 @@ void connection_set::accept_some() {
 }
 
 void connection_set::admit(acceptor::connection from) {
-  socket_stream stream(std::move(from.socket), tls_ != nullptr ? tls_->native() : nullptr);
-  if (!stream.is_open()) return;
-  auto made = std::make_unique<connection>(std::move(stream), from.peer);
+  auto made = std::make_unique<connection>(socket_stream{std::move(from.socket)}, from.peer);
   epoll_event event{};
   event.events = made->events = EPOLLIN;
   event.data.ptr = made.get();
@@ -55,7 +53,7 @@ void connection_set::admit(acceptor::connection from) {
 }
 
 void connection_set::begin_stream(connection& from) {
-  if (from.stream.is_tls()) {
+  if (tls_ != nullptr) {
     from.phase = phase::handshake;
     expire_after(from, bounds_.handshake);
   } else {

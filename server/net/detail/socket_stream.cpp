@@ -3,6 +3,7 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -14,6 +15,8 @@ namespace pam::net::detail {
 namespace {
 
 using status = io_result::status;
+
+constexpr std::size_t record_header_bytes = 5;  ///< type, version, length (RFC 8446 section 5.1)
 
 int descriptor_of(BIO* bio) {
   return static_cast<int>(reinterpret_cast<std::intptr_t>(BIO_get_data(bio)));
@@ -76,16 +79,44 @@ void socket_stream::ssl_delete::operator()(SSL* ssl) const {
   SSL_free(ssl);
 }
 
-socket_stream::socket_stream(unique_fd socket, SSL_CTX* context) : socket_(std::move(socket)) {
-  if (context == nullptr) return;
+// OpenSSL's object, its read buffer and its handshake buffer are 45 KiB: a peer has to send its first record
+// for them. A connection that is readable with fewer bytes than the low-water mark has seen the peer's end,
+// or the kernel is short of memory: whoever waits on would never be woken, or without end.
+bool socket_stream::has_hello() {
+  std::array<char, record_header_bytes> header;
+  const io_result seen = peek(header);
+  if (seen.what == status::want_read) return false;
+  int there = 0;
+  if (seen.what != status::done || ::ioctl(socket_.get(), FIONREAD, &there) != 0 || there < low_water_)
+    return true;
+  std::size_t wanted = header.size();
+  if (seen.bytes == header.size()) {
+    const auto byte = [&header](std::size_t at) { return static_cast<unsigned char>(header[at]); };
+    const std::size_t length = std::size_t{byte(3)} << 8 | byte(4);
+    if (byte(0) != SSL3_RT_HANDSHAKE || byte(1) != SSL3_VERSION_MAJOR || length > SSL3_RT_MAX_PLAIN_LENGTH)
+      return true;
+    wanted += length;
+  }
+  if (static_cast<std::size_t>(there) >= wanted) return true;
+  const int mark = static_cast<int>(wanted);
+  if (::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVLOWAT, &mark, sizeof(mark)) != 0) return true;
+  low_water_ = static_cast<std::uint16_t>(wanted);
+  return false;
+}
+
+bool socket_stream::begin_tls(SSL_CTX* context) {
+  if (low_water_ != 0) {
+    const int any = 1;
+    ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVLOWAT, &any,
+                 sizeof(any));  // cannot fail: it did not before
+    low_water_ = 0;
+  }
   ssl_.reset(SSL_new(context));
   BIO* const bio = ssl_ ? make_bio(socket_.get()) : nullptr;
-  if (bio == nullptr) {
-    close();
-    return;
-  }
+  if (bio == nullptr) return false;
   SSL_set_bio(ssl_.get(), bio, bio);
   SSL_set_accept_state(ssl_.get());
+  return true;
 }
 
 io_result socket_stream::explain(int outcome) {

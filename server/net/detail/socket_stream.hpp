@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "server/net/unique_fd.hpp"
 
@@ -23,10 +24,17 @@ struct io_result {
 class socket_stream {
  public:
   socket_stream() = default;
-  /// Plaintext when `context` is null. TLS begins with `handshake()`.
-  /// A stream OpenSSL has no memory for is closed (`is_open()` false).
-  socket_stream(unique_fd socket, SSL_CTX* context);
+  /// Plaintext until `begin_tls()`.
+  explicit socket_stream(unique_fd socket) : socket_(std::move(socket)) {}
 
+  /// Whether the first record of a TLS handshake is there, which stays in the kernel until it is: what has
+  /// only begun to arrive costs no memory of ours. True as well for bytes that are no TLS, and for a record
+  /// that stopped growing: OpenSSL will say what is wrong with them. While it is false the socket counts as
+  /// readable only with more bytes, or with the peer's end.
+  [[nodiscard]] bool has_hello();
+  /// From now on the bytes are OpenSSL's. Before anything was read or written.
+  /// @return false when OpenSSL has no memory
+  [[nodiscard]] bool begin_tls(SSL_CTX* context);
   [[nodiscard]] io_result handshake();
   /// @param into  not empty
   [[nodiscard]] io_result read(std::span<char> into);
@@ -63,6 +71,7 @@ class socket_stream {
   unique_fd socket_;
   std::unique_ptr<SSL, ssl_delete> ssl_;
   bool is_established_ = false;  ///< close_notify may be sent
+  std::uint16_t low_water_ = 0;  ///< SO_RCVLOWAT, while has_hello() waits for so many bytes
 };
 
 }  // namespace pam::net::detail

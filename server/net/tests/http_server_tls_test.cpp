@@ -2,8 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "server/net/http_server.hpp"
 #include "server/net/tests/server_fixture.hpp"
@@ -236,6 +238,86 @@ TEST_F(tls_server, new_traffic_keys_are_taken_over) {
 
   EXPECT_EQ(peer.get("/after").body, "hello /after");
   EXPECT_EQ(peer.get("/again").body, "hello /again");
+}
+
+/// A TLS client whose bytes leave as the test says.
+class by_hand {
+ public:
+  by_hand() {
+    SSL_set_bio(side_.get(), BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+    SSL_set_connect_state(side_.get());
+  }
+  SSL* ssl() { return side_.get(); }
+  /// What it wants to send now.
+  std::string bytes() {
+    std::string taken(BIO_ctrl_pending(SSL_get_wbio(ssl())), '\0');
+    BIO_read(SSL_get_wbio(ssl()), taken.data(), static_cast<int>(taken.size()));
+    return taken;
+  }
+  void receive(std::string_view bytes) {
+    BIO_write(SSL_get_rbio(ssl()), bytes.data(), static_cast<int>(bytes.size()));
+  }
+
+ private:
+  std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context_{SSL_CTX_new(TLS_client_method()), &SSL_CTX_free};
+  std::unique_ptr<SSL, decltype(&SSL_free)> side_{SSL_new(context_.get()), &SSL_free};
+};
+
+std::string client_hello() {
+  by_hand side;
+  SSL_do_handshake(side.ssl());
+  return side.bytes();
+}
+
+void send_in_pieces(client& peer, std::string_view bytes, std::size_t piece) {
+  for (std::size_t at = 0; at < bytes.size(); at += piece) peer.send(bytes.substr(at, piece));
+}
+
+TEST_F(tls_server, everything_may_come_in_pieces_of_any_size) {
+  const tls_context context = load("a");
+  running_server server({}, &context);
+  for (const std::size_t piece : {std::size_t{1}, std::size_t{4}, std::size_t{5}, std::size_t{100}}) {
+    client peer(server.port());
+    by_hand side;
+    while (SSL_do_handshake(side.ssl()) != 1) {
+      send_in_pieces(peer, side.bytes(), piece);
+      const std::string got = peer.read_some();
+      ASSERT_FALSE(got.empty()) << piece;
+      side.receive(got);
+    }
+    constexpr std::string_view request = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n";
+    SSL_write(side.ssl(), request.data(), static_cast<int>(request.size()));
+    send_in_pieces(peer, side.bytes(), piece);
+
+    std::array<char, 4096> room{};
+    int read = 0;
+    while ((read = SSL_read(side.ssl(), room.data(), static_cast<int>(room.size()))) <= 0) {
+      const std::string got = peer.read_some();
+      ASSERT_FALSE(got.empty()) << piece;
+      side.receive(got);
+    }
+    EXPECT_THAT((std::string{room.data(), static_cast<std::size_t>(read)}), HasSubstr("hello /hello"))
+        << piece;
+  }
+}
+
+TEST_F(tls_server, a_first_record_that_ends_half_way_fails_at_once) {
+  const tls_context context = load("a");
+  running_server server({}, &context);
+  const std::string hello = client_hello();
+  unsigned failed = 0;
+  for (const std::size_t sent : {std::size_t{0}, std::size_t{3}, std::size_t{5}, hello.size() - 1}) {
+    client peer(server.port());
+    peer.send(hello.substr(0, sent));
+    // Seen before its end: what is waited for then is more bytes.
+    ASSERT_TRUE(eventually([&] { return server.stats().open == 1; }));
+    peer.shutdown_sending();
+
+    EXPECT_TRUE(peer.is_closed_by_server()) << sent;
+    EXPECT_TRUE(eventually([&] { return server.stats().handshakes_failed == failed + 1; }));
+    ++failed;
+  }
+  EXPECT_EQ(server.stats().timed_out_handshake, 0u);
 }
 
 TEST_F(tls_server, plaintext_on_the_tls_port_is_closed) {
