@@ -118,9 +118,10 @@ void add_check_command(CLI::App& app, command_context& context) {
       app.add_subcommand("check", "Say what is too small, too large or dangerous around the server");
   const auto given = std::make_shared<check_arguments>();
   command->add_option("--config", given->file, "Configuration file (TOML)")->envname("PAM_CONFIG");
-  command->add_option("--processes", given->options.processes, "Processes that share the database")
-      ->check(CLI::Range(1U, 1000U))
-      ->capture_default_str();
+  command
+      ->add_option("--processes", given->options.processes,
+                   "Processes that share the database; default: server.processes")
+      ->check(CLI::Range(1U, 1000U));
   command->add_flag("--json", given->options.is_json, "Findings as JSON");
   CLI::Option* suggestion = command->add_flag("--suggest", given->wants_suggestion,
                                               "Print PostgreSQL settings for a machine of its own");

@@ -7,7 +7,7 @@
 namespace pam::cli {
 
 struct check_options {
-  unsigned processes = 1;  ///< of ours that share the database
+  unsigned processes = 0;  ///< of ours that share the database; 0: as configured
   bool is_json = false;
 };
 

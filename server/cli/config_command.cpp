@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 
 #include "server/cli/command.hpp"
+#include "server/runtime/pool_plan.hpp"
 
 namespace pam::cli {
 
@@ -35,7 +36,7 @@ int run_config_check(const std::string& file, const runtime::environment& variab
   for (const std::string& each : runtime::departures_from_profile(*loaded)) {
     out << "departs from the profile: " << each << "\n";
   }
-  out << "one process opens at most " << runtime::pool_sum(*loaded, 1) << " database connections\n";
+  out << runtime::pool_plan_text(runtime::pool_shape_of(*loaded));
   return success;
 }
 

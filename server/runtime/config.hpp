@@ -30,6 +30,7 @@ struct configuration {
     std::string profile = "compatible";               ///< compatible | strict
     bool is_profile_chosen = false;                   ///< given by the operator, not the default
     std::size_t shards = 0;                           ///< 0: the cores
+    std::size_t processes = 1;                        ///< that share the database, on all hosts
     std::string site_url = "https://localhost:8443";  ///< external base URL; issuer is site_url + prefix
     std::string prefix = "/auth/v1";
     std::vector<std::string> cors_origins{"*"};
@@ -207,12 +208,6 @@ void apply_reloadable(configuration& running, const configuration& fresh);
 [[nodiscard]] std::size_t effective_shards(const configuration& settings);
 /// Hashing threads of one of `processes` processes on a host: its share of the budget, at least 1.
 [[nodiscard]] std::size_t effective_hash_threads(const configuration& settings, unsigned processes = 1);
-/// Database connections all processes together may open.
-[[nodiscard]] std::uint64_t pool_sum(const configuration& settings, unsigned processes);
-/// The sum as a sentence an operator can check, with the cure when it exceeds the room.
-/// @param server_room  connections the pooler or PostgreSQL grants us
-[[nodiscard]] std::string pool_arithmetic(const configuration& settings, unsigned processes,
-                                          unsigned server_room);
 
 [[noreturn]] void throw_exception_from_error(const std::vector<config_error>& failure,
                                              const boost::source_location& where);

@@ -158,25 +158,4 @@ std::size_t effective_hash_threads(const configuration& settings, unsigned proce
   return std::max<std::size_t>(1, budget / std::max(1U, processes));
 }
 
-std::uint64_t pool_sum(const configuration& settings, unsigned processes) {
-  return std::uint64_t{processes} * effective_shards(settings) *
-         (settings.database.pipelines + settings.database.leases);
-}
-
-std::string pool_arithmetic(const configuration& settings, unsigned processes, unsigned server_room) {
-  const std::uint64_t sum = pool_sum(settings, processes);
-  const std::uint64_t each = std::uint64_t{processes} * effective_shards(settings);
-  const auto text = [](std::uint64_t number) { return std::to_string(number); };
-  std::string out = text(processes) + " processes x " + text(effective_shards(settings)) + " shards x (" +
-                    text(settings.database.pipelines) + " pipelines + " + text(settings.database.leases) +
-                    " leases) = " + text(sum) + " connections; the server grants " + text(server_room) + ": ";
-  if (sum <= server_room) return out + text(server_room - sum) + " to spare";
-  out += text(sum - server_room) + " too many; ";
-  const std::uint64_t fitting = each == 0 ? 0 : server_room / each;
-  if (fitting >= 2) {
-    return out + "pipelines and leases of a shard may be " + text(fitting) + " together";
-  }
-  return out + "run fewer shards or processes, or raise the server's limit";
-}
-
 }  // namespace pam::runtime

@@ -22,6 +22,7 @@
 #include "server/cli/keys_command.hpp"
 #include "server/crypto/random.hpp"
 #include "server/runtime/demonstration.hpp"
+#include "server/runtime/descriptor_limit.hpp"
 #include "server/runtime/dev_certificate.hpp"
 #include "server/runtime/embedded_postgres.hpp"
 #include "server/runtime/log.hpp"
@@ -217,7 +218,9 @@ int run_dev(const dev_options& options, const environment& variables, std::ostre
   if (postgres.has_error()) return fail(err, postgres.error().sentence);
   postgres->apply_to(*settings);
 
-  raise_descriptor_limit();
+  // Said to nobody: nobody chose the default that does not fit.
+  const auto fitted = fit_to_descriptors(*settings, raise_descriptor_limit());
+  if (fitted.has_error()) return fail(err, fitted.error().message);
   const std::string prefix = settings->server.prefix;
   auto made = server::create(std::move(*settings), *log);
   if (made.has_error()) return fail(err, made.error().message);

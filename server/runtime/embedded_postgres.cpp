@@ -305,8 +305,9 @@ embedded_result<void> embedded_postgres::impl::start_pgbouncer() {
   if (program.has_error()) return program.error();
   const fs::path ini = folder.sockets() / "pgbouncer.ini";
   const fs::path users = folder.sockets() / "users.txt";
-  // auth_user looks every other role up, so a role that is made later may connect at once.
-  auto made = write_private(users, "\"postgres\" \"\"\n", user);
+  // auth_user looks every other role up, so a role that is made later may connect at once; the console, which
+  // tells pam_app what the pooler is and grants, looks nobody up.
+  auto made = write_private(users, "\"postgres\" \"\"\n\"pam_app\" \"\"\n", user);
   if (made.has_value()) {
     made = write_private(ini, pgbouncer_ini(folder.sockets(), users, options, 5432, 6432), user);
   }

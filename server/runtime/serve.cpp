@@ -1,22 +1,15 @@
 #include "server/runtime/serve.hpp"
 
-#include <sys/resource.h>
-
+#include <future>
 #include <ostream>
 #include <utility>
 
+#include "server/runtime/descriptor_limit.hpp"
 #include "server/runtime/log.hpp"
 #include "server/runtime/server.hpp"
+#include "server/runtime/server_room.hpp"
 
 namespace pam::runtime {
-
-void raise_descriptor_limit() {
-  struct rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  // Raising the soft limit up to the hard one is always allowed (setrlimit(2)).
-  setrlimit(RLIMIT_NOFILE, &limit);
-}
 
 namespace {
 
@@ -46,6 +39,25 @@ boost::system::result<start_up, start_error> receive_start(const configuration& 
   return given;
 }
 
+/// Whether the pools fit into what PostgreSQL or the pooler grants, successors included.
+boost::system::result<void, start_error> check_pools(const pool_shape& shape, const server_room& room,
+                                                     logger& log) {
+  const room_verdict verdict = judge_room(shape, room.limits);
+  if (verdict.what == room_verdict::kind::refused) {
+    return start_error{"the database pools do not fit: " + verdict.sentence};
+  }
+  if (!room.unknown.empty()) {
+    log.warn("pools_unchecked", {{"connections", shape.peak()}, {"detail", room.unknown}},
+             "what the database grants is not known");
+  } else if (verdict.what == room_verdict::kind::waits) {
+    log.warn("pools_wait", {{"connections", shape.sum()}, {"detail", verdict.sentence}},
+             "who comes after the last place waits inside the pooler");
+  } else {
+    log.info("pools_fit", {{"connections", shape.sum()}, {"at_take_over", shape.peak()}});
+  }
+  return {};
+}
+
 }  // namespace
 
 int run_serve(const std::string& config_file, bool takes_over, const environment& variables,
@@ -68,18 +80,20 @@ int run_serve(const std::string& config_file, bool takes_over, const environment
     err << "pam-auth: " << log.error().message << "\n";
     return 1;
   }
-  raise_descriptor_limit();
-  auto given = receive_start(*settings, takes_over, variables);
-  if (given.has_error()) {
-    err << "pam-auth: " << given.error().message << "\n";
+  const auto refuse = [&err](const start_error& why) {
+    err << "pam-auth: " << why.message << "\n";
     return 1;
-  }
+  };
+  if (auto fitted = prepare_descriptors(*settings, *log); fitted.has_error()) return refuse(fitted.error());
+  auto given = receive_start(*settings, takes_over, variables);
+  if (given.has_error()) return refuse(given.error());
+  const pool_shape shape = pool_shape_of(*settings);
+  // Beside loading and binding, which take as long.
+  auto room = std::async(std::launch::async, ask_server_room, *settings);
   auto reread = [&] { return load_config(config_file, variables); };
   auto made = server::create(std::move(*settings), *log, std::move(reread), std::move(*given));
-  if (made.has_error()) {
-    err << "pam-auth: " << made.error().message << "\n";
-    return 1;
-  }
+  if (made.has_error()) return refuse(made.error());
+  if (auto fits = check_pools(shape, room.get(), *log); fits.has_error()) return refuse(fits.error());
   server& running = **made;
   running.start(
       [&] { log->info("ready", {{"port", running.port()}, {"internal_port", running.internal_port()}}); });

@@ -16,7 +16,4 @@ namespace pam::runtime {
 int run_serve(const std::string& config_file, bool takes_over, const environment& variables,
               std::ostream& err);
 
-/// Raises the soft limit of descriptors to the hard one: every connection is a descriptor.
-void raise_descriptor_limit();
-
 }  // namespace pam::runtime

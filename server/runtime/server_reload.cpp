@@ -1,6 +1,7 @@
 #include <optional>
 #include <utility>
 
+#include "server/runtime/descriptor_limit.hpp"
 #include "server/runtime/load_keys.hpp"
 #include "server/runtime/load_tls.hpp"
 #include "server/runtime/server.hpp"
@@ -93,6 +94,9 @@ server::reloaded server::read_again() {
     if (read.has_value()) {
       // Port 0 is whatever the kernel chose.
       if (read->listen.port == 0) read->listen.port = settings_.listen.port;
+      // Descriptors allowed no more at the start: that is no change. One that does not fit waits for a start.
+      const std::size_t wanted = read->limits.connections;
+      if (fit_to_descriptors(*read, raise_descriptor_limit()).has_error()) read->limits.connections = wanted;
       fresh.changed = difference(settings_, *read);
       keep_kind_of_internal_port(settings_, *read, fresh.changed);
       apply_reloadable(fresh.settings, *read);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "db/config.hpp"
+#include "server/runtime/pool_plan.hpp"
 
 namespace pam::cli::check {
 
@@ -17,11 +18,8 @@ using setting_map = std::map<std::string, std::string, std::less<>>;
 
 /// What we ask for ourselves: from the configuration.
 struct own_facts {
-  unsigned processes = 1;
-  std::uint64_t shards = 1;        ///< a process
-  std::uint64_t pipelines = 1;     ///< a shard
-  std::uint64_t leases = 4;        ///< a shard
-  std::uint64_t client_limit = 0;  ///< HTTP connections of a process
+  runtime::pool_shape pools{};
+  std::uint64_t client_limit = 0;  ///< HTTP connections of a shard
   std::size_t statements = 0;      ///< prepared on a connection
   std::chrono::milliseconds request_limit{10'000};
   std::string user{};
@@ -29,8 +27,6 @@ struct own_facts {
   std::string sslmode{};
   bool is_local = true;     ///< every database host is a socket or loopback
   bool shares_port = true;  ///< listen.reuse_port
-
-  [[nodiscard]] std::uint64_t pool_sum() const { return processes * shards * (pipelines + leases); }
 };
 
 struct replica {

@@ -64,11 +64,8 @@ bool is_local(const std::string& host) {
 
 own_facts own_of(const runtime::configuration& settings, unsigned processes) {
   own_facts own;
-  own.processes = processes;
-  own.shards = runtime::effective_shards(settings);
-  own.pipelines = settings.database.pipelines;
-  own.leases = settings.database.leases;
-  own.client_limit = settings.limits.connections * own.shards;
+  own.pools = runtime::pool_shape_of(settings, processes);
+  own.client_limit = settings.limits.connections;
   own.statements = auth::statement_catalogue().size();
   own.request_limit = settings.limits.request;
   own.user = settings.database.user;

@@ -7,19 +7,23 @@ namespace pam::cli::check {
 
 namespace {
 
-/// Kept beside clients for the database, logs, listeners, epoll and files.
-constexpr std::uint64_t descriptors_of_our_own = 64;
-
 void judge_descriptors(const facts& all, findings& out) {
-  const std::uint64_t databases = all.own.shards * (all.own.pipelines * 2 + all.own.leases);
-  const std::uint64_t wanted = all.own.client_limit + databases + descriptors_of_our_own;
-  const std::string sum = std::to_string(all.own.client_limit) + " clients + " + std::to_string(databases) +
-                          " of the database + " + std::to_string(descriptors_of_our_own) +
-                          " others = " + std::to_string(wanted) + ", RLIMIT_NOFILE grants a process " +
-                          std::to_string(all.host.descriptor_limit);
-  if (wanted > all.host.descriptor_limit) {
-    out.push_back({severity::danger, "host.descriptors", sum + ": clients are refused before their limit",
-                   "LimitNOFILE=" + std::to_string(wanted) + " in the unit, or lower limits.connections"});
+  const runtime::pool_shape& pools = all.own.pools;
+  const std::uint64_t clients = all.own.client_limit * pools.shards;
+  const std::uint64_t others = runtime::descriptors_beside_clients(pools);
+  const std::uint64_t wanted = clients + others;
+  const std::string sum = std::to_string(clients) + " clients + " + std::to_string(others) +
+                          " of databases, loops and files = " + std::to_string(wanted) +
+                          ", RLIMIT_NOFILE grants a process " + std::to_string(all.host.descriptor_limit);
+  const std::string cure =
+      "LimitNOFILE=" + std::to_string(wanted) + " in the unit, or lower limits.connections";
+  const std::uint64_t fitting =
+      runtime::clients_that_fit(pools, all.own.client_limit, all.host.descriptor_limit);
+  if (fitting == 0) {
+    out.push_back({severity::danger, "host.descriptors", sum + ": serve refuses to start", cure});
+  } else if (fitting < all.own.client_limit) {
+    out.push_back({severity::warning, "host.descriptors",
+                   sum + ": serve takes " + std::to_string(fitting) + " connections a shard only", cure});
   } else {
     out.push_back({severity::ok, "host.descriptors", sum, ""});
   }

@@ -12,18 +12,6 @@ namespace {
 
 constexpr int tracks_pipelines = 1'021'000;
 
-std::string counted(std::uint64_t count, std::string_view one, std::string_view many) {
-  return std::to_string(count) + " " + std::string{count == 1 ? one : many};
-}
-
-/// "2 processes x 4 shards x (1 pipeline + 4 leases) = 40 connections".
-std::string arithmetic(const own_facts& own) {
-  return counted(own.processes, "process", "processes") + " x " + counted(own.shards, "shard", "shards") +
-         " x (" + counted(own.pipelines, "pipeline", "pipelines") + " + " +
-         counted(own.leases, "lease", "leases") +
-         ") = " + counted(own.pool_sum(), "connection", "connections");
-}
-
 /// A limit of the entry in [databases], else of the whole pooler.
 double limit_of(const pooler_facts& pooler, std::string_view in_entry, std::string_view in_config) {
   if (const auto own = number(pooler.entry, in_entry)) return *own;
@@ -59,29 +47,39 @@ void judge_room_of_postgres(const facts& all, double wanted, const std::string& 
 
 void judge_room_of_pooler(const facts& all, findings& out) {
   const pooler_facts& pooler = all.pooler;
-  const double sum = static_cast<double>(all.own.pool_sum());
+  const runtime::pool_shape& pools = all.own.pools;
+  const auto sum = static_cast<double>(pools.sum());
+  const auto peak = static_cast<double>(pools.peak());
   const double clients = number(pooler.settings, "max_client_conn").value_or(0);
   const double size = limit_of(pooler, "pool_size", "default_pool_size");
   const bool is_session =
       is_value(pooler.entry, "pool_mode", "session") ||
       (!shown(pooler.entry, "pool_mode") && is_value(pooler.settings, "pool_mode", "session"));
-  if (clients > 0 && sum > clients) {
-    out.push_back({severity::danger, "pools.max_client_conn",
-                   arithmetic(all.own) + ", PgBouncer takes max_client_conn " + whole(clients) +
-                       ": the rest is refused",
-                   "raise max_client_conn, or run fewer processes, shards or leases"});
+  const auto looked = static_cast<double>(pools.pooler_peak());
+  if (clients > 0 && looked > clients) {
+    out.push_back(
+        {severity::danger, "pools.max_client_conn",
+         runtime::pool_peak_text(pools) + ", with looks at the console " + whole(looked) +
+             ", PgBouncer takes max_client_conn " + whole(clients) + ": the rest is refused",
+         "raise max_client_conn to " + whole(looked) + ", or run fewer processes, shards or leases"});
   }
-  if (size > 0 && sum > size) {
+  if (size > 0 && is_session && sum <= size && peak > size) {
+    out.push_back(
+        {severity::danger, "pools.pool_size",
+         runtime::pool_peak_text(pools) + ", PgBouncer has a pool of " + whole(size) +
+             " in session mode: a successor never gets a turn",
+         "raise pool_size to " + whole(peak) + ", or lower database.leases and database.pipelines"});
+  } else if (size > 0 && sum > size) {
     out.push_back({is_session ? severity::danger : severity::warning, "pools.pool_size",
-                   arithmetic(all.own) + ", PgBouncer has a pool of " + whole(size) +
+                   runtime::pool_sum_text(pools) + ", PgBouncer has a pool of " + whole(size) +
                        (is_session ? " in session mode: the rest never gets a turn"
                                    : ": the rest waits inside PgBouncer, out of our sight"),
-                   "raise pool_size to " + whole(sum) +
+                   "raise pool_size to " + whole(is_session ? peak : sum) +
                        " (2 to 4 a database core, at most 40), or lower"
                        " database.leases and database.pipelines"});
   } else if (size > 0) {
     out.push_back({severity::ok, "pools.pool_size",
-                   arithmetic(all.own) + ", PgBouncer has a pool of " + whole(size), ""});
+                   runtime::pool_sum_text(pools) + ", PgBouncer has a pool of " + whole(size), ""});
   }
   const double most = limit_of(pooler, "max_connections", "max_db_connections");
   if (most > 0 && most < size) {
@@ -271,8 +269,9 @@ int pooler_version(std::string_view text) {
 void judge_pools(const facts& all, findings& out) {
   if (!all.route.unreachable.empty()) return;
   if (all.route.is_direct) {
-    judge_room_of_postgres(all, static_cast<double>(all.own.pool_sum()), arithmetic(all.own) + ": our pools",
-                           out);
+    const runtime::pool_shape& pools = all.own.pools;
+    judge_room_of_postgres(all, static_cast<double>(pools.peak() + runtime::command_connections),
+                           runtime::pool_peak_text(pools) + ": they and commands", out);
   } else if (!all.pooler.version.empty()) {
     judge_room_of_pooler(all, out);
   }

@@ -19,11 +19,8 @@ using ::testing::StartsWith;
 facts good() {
   facts all;
   all.today = std::chrono::sys_days{2026y / 11 / 25};
-  all.own = {.processes = 1,
-             .shards = 2,
-             .pipelines = 1,
-             .leases = 4,
-             .client_limit = 15'000,
+  all.own = {.pools = {.processes = 1, .shards = 2, .pipelines = 1, .leases = 4},
+             .client_limit = 7'500,
              .statements = 30,
              .user = "pam_app",
              .database = "auth_rw"};
@@ -108,16 +105,24 @@ setting_map& pooler(facts& all) {
 
 const row rules[] = {
     // ---- pools ----
-    {"pool_sum_above_pool", [](facts& f) { f.own.processes = 5; }, severity::warning, "pools.pool_size",
+    {"pool_sum_above_pool", [](facts& f) { f.own.pools.processes = 5; }, severity::warning, "pools.pool_size",
      "5 processes x 2 shards x (1 pipeline + 4 leases) = 50 connections, PgBouncer has a pool of 40"},
     {"pool_sum_above_pool_in_session_mode",
      [](facts& f) {
-       f.own.processes = 5;
+       f.own.pools.processes = 5;
        f.pooler.entry["pool_mode"] = "session";
      },
      severity::danger, "pools.pool_size", "the rest never gets a turn"},
+    {"no_room_for_successors_in_session_mode",
+     [](facts& f) {
+       f.own.pools.processes = 3;
+       f.pooler.entry["pool_mode"] = "session";
+     },
+     severity::danger, "pools.pool_size", "60 while successors take over, PgBouncer has a pool of 40"},
     {"pool_sum_above_max_client_conn", [](facts& f) { pooler(f)["max_client_conn"] = "9"; }, severity::danger,
-     "pools.max_client_conn", "= 10 connections, PgBouncer takes max_client_conn 9"},
+     "pools.max_client_conn",
+     "= 10 connections, 20 while successors take over, with looks at the console 24, PgBouncer takes "
+     "max_client_conn 9"},
     {"pool_above_max_db_connections", [](facts& f) { f.pooler.entry["max_connections"] = "20"; },
      severity::warning, "pools.max_db_connections", "20 is below the pool of 40"},
     {"pool_above_postgres", [](facts& f) { server(f)["max_connections"] = "30"; }, severity::danger,
@@ -137,10 +142,11 @@ const row rules[] = {
     {"direct_pools_above_postgres",
      [](facts& f) {
        f.route.is_direct = true;
-       f.own.processes = 60;
+       f.own.pools.processes = 60;
      },
      severity::danger, "pools.postgres",
-     "60 processes x 2 shards x (1 pipeline + 4 leases) = 600 connections"},
+     "60 processes x 2 shards x (1 pipeline + 4 leases) = 600 connections, 1200 while successors take over: "
+     "they and commands open up to 1203"},
     {"pool_larger_than_useful", [](facts& f) { f.pooler.entry["pool_size"] = "100"; }, severity::note,
      "pools.pool_size", "a pool of 100 is more than a primary makes use of"},
     // ---- pooler ----
@@ -292,9 +298,12 @@ const row rules[] = {
     {"unanswered", [](facts& f) { f.postgres.unanswered = {"replicas: permission denied"}; }, severity::note,
      "postgres.unanswered", "permission denied"},
     // ---- this machine ----
-    {"few_descriptors", [](facts& f) { f.host.descriptor_limit = 1024; }, severity::danger,
+    {"few_descriptors", [](facts& f) { f.host.descriptor_limit = 1024; }, severity::warning,
      "host.descriptors",
-     "15000 clients + 12 of the database + 64 others = 15076, RLIMIT_NOFILE grants a process 1024"},
+     "15000 clients + 174 of databases, loops and files = 15174, RLIMIT_NOFILE grants a process 1024: serve "
+     "takes 425 connections a shard only"},
+    {"hardly_any_descriptors", [](facts& f) { f.host.descriptor_limit = 200; }, severity::danger,
+     "host.descriptors", "serve refuses to start"},
     {"no_migration_of_connections", [](facts& f) { f.host.tcp_migrate_req = 0; }, severity::note,
      "host.tcp_migrate_req", "are reset"},
     {"old_kernel", [](facts& f) { f.host.tcp_migrate_req.reset(); }, severity::note, "host.tcp_migrate_req",
@@ -338,8 +347,8 @@ TEST(check_judge, the_shipped_pgbouncer_ini_breaks_no_rule) {
 TEST(check_judge, the_shipped_postgresql_conf_breaks_no_rule) {
   facts all = good();
   all.postgres.settings = testing::settings_of("docker/postgres/phase1.conf");
-  all.own.processes = 8;  // the whole pool of 40
-  all.own.leases = 1;
+  all.own.pools.processes = 8;  // the whole pool of 40
+  all.own.pools.leases = 1;
 
   EXPECT_EQ(worst_of(judge(all)), "");
 }

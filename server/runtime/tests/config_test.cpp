@@ -652,18 +652,6 @@ TEST(config, a_refused_configuration_explains_its_keys_and_gives_its_findings) {
   EXPECT_THAT(to_string(told.findings), HasSubstr("limits.body"));
 }
 
-TEST(config, the_pool_sum_is_shown_with_its_arithmetic_and_the_cure) {
-  auto settings = good("[server]\nshards = 2\n[database]\npipelines = 1\nleases = 4\n");
-
-  EXPECT_EQ(pool_sum(settings, 2), 20U);
-  EXPECT_EQ(pool_arithmetic(settings, 2, 40),
-            "2 processes x 2 shards x (1 pipelines + 4 leases) = 20 connections; the server grants 40: 20 to "
-            "spare");
-  EXPECT_THAT(pool_arithmetic(settings, 2, 19),
-              HasSubstr("1 too many; pipelines and leases of a shard may be 4"));
-  EXPECT_THAT(pool_arithmetic(settings, 2, 3), HasSubstr("run fewer shards or processes"));
-}
-
 TEST(config, threads_follow_the_cores_and_are_never_none) {
   auto settings = good("[hash]\nthreads = 4\n");
 
