@@ -9,6 +9,7 @@
 namespace pam::db {
 
 class connect_turns;
+class replica_watch;
 
 /// What stands between us and PostgreSQL. Decides naming and how many batches may be in flight.
 enum class pooler_mode : std::uint8_t {
@@ -60,6 +61,7 @@ struct config {
   /// about itself; 0: none. Replicas need more looks, which serve for this as well.
   std::chrono::milliseconds heartbeat{0};
   connect_turns* turns = nullptr;  ///< shared by the shards of a process; none: this object's own
+  replica_watch* watch = nullptr;  ///< likewise
 };
 
 }  // namespace pam::db

@@ -54,7 +54,9 @@ database::impl::impl(asio::io_context& context, config settings, std::span<const
       links_(2 * settings_.pipelines),
       cancels_(std::make_shared<detail::canceller>(context)),
       gate_(context.get_executor()),
-      timer_(context) {}
+      timer_(context),
+      own_watch_(settings_.replicas.size()),
+      watch_(settings_.watch == nullptr ? own_watch_ : *settings_.watch) {}
 
 database::impl::~impl() = default;
 
@@ -65,13 +67,14 @@ std::shared_ptr<database::impl> database::impl::make(asio::io_context& context, 
   auto open = [inside = made.get()](async::deadline until) { return inside->open_lease(until); };
   made->leases_ = std::make_shared<detail::lease_pool>(
       context, made->settings_.leases, made->settings_.lease_queue_limit, std::move(open), made->cancels_);
-  for (const endpoint& where : made->settings_.replicas) {
+  for (std::size_t i = 0; i < made->settings_.replicas.size(); ++i) {
     config its = made->settings_;
-    its.hosts = {where};
+    its.hosts = {made->settings_.replicas[i]};
     its.replicas.clear();
     its.pipelines = 1;
     its.heartbeat = std::chrono::milliseconds{0};
-    its.turns = nullptr;
+    its.turns = &made->watch_.connecting(i);
+    its.watch = nullptr;
     // A replica that is away is missed by nobody.
     its.probe_interval = 5 * its.probe_interval;
     made->replicas_.push_back(make(context, std::move(its), catalogue, role::replica));
@@ -83,6 +86,7 @@ std::shared_ptr<database::impl> database::impl::make(asio::io_context& context, 
 void database::impl::begin() {
   if (std::exchange(is_started_, true)) return;
   spawn_maintenance();
+  if (freshness_) listen_to_others();
   for (std::size_t i = 0; i < replicas_.size(); ++i) {
     replicas_[i]->begin();
     asio::co_spawn(context_, probe_replica(shared_from_this(), i), asio::detached);
@@ -306,6 +310,7 @@ database::~database() {
 // Without close(): nobody is answered any more, but nothing may call back into a dead object either.
 void database::impl::drop() {
   for (const auto& one : replicas_) one->drop();
+  watch_.forget(ears_);
   is_closing_ = true;
   gate_.begin_close();
   connecting_.stop_all();
@@ -346,6 +351,7 @@ asio::awaitable<void> database::close(async::deadline deadline) {
 
 asio::awaitable<void> database::impl::close(async::deadline deadline) {
   const auto self = shared_from_this();
+  watch_.forget(ears_);
   is_closing_ = true;
   gate_.begin_close();
   connecting_.stop_all();

@@ -121,7 +121,7 @@ void database::impl::note_attempt(const result<void>& connected) {
   if (connected.has_value()) {
     connects_.add();
     refusals_ = failed_rounds_ = 0;
-    if (settings_.turns != nullptr && role_ == role::primary) settings_.turns->all_may_try();
+    if (settings_.turns != nullptr) settings_.turns->all_may_try();
     last_failure_.reset();
     next_probe_ = detail::time_point{};
     return;

@@ -25,6 +25,7 @@
 #include "db/detail/pipeline_core.hpp"
 #include "db/detail/pooler_probe.hpp"
 #include "db/detail/replica_gate.hpp"
+#include "db/replica_watch.hpp"
 
 namespace pam::db {
 
@@ -69,6 +70,11 @@ struct database::impl : std::enable_shared_from_this<database::impl> {
   boost::asio::awaitable<void> probe_primary(std::shared_ptr<impl> self);
   boost::asio::awaitable<void> probe_replica(std::shared_ptr<impl> self, std::size_t which);
   boost::asio::awaitable<void> rest(async::deadline until);
+  struct look;
+  boost::asio::awaitable<bool> wait_for_look(std::size_t whose, look& mine);
+  void listen_to_others();
+  void hear(const replica_watch::sight& seen);
+  void tell(std::size_t whose, detail::time_point asked, wal_position at);
   void note_gate();
 
   // The turn of the event loop
@@ -149,6 +155,17 @@ struct database::impl : std::enable_shared_from_this<database::impl> {
 
   std::vector<std::shared_ptr<impl>> replicas_;    ///< one pipeline each, in the order of the settings
   std::optional<detail::replica_gate> freshness_;  ///< present when there are replicas
+  replica_watch own_watch_;
+  replica_watch& watch_;
+  std::uint64_t ears_ = 0;  ///< our number among those who listen
+  /// A probe's memory.
+  struct look {
+    detail::time_point asked{};  ///< the last one of our own
+    bool must = false;           ///< what others say does not do
+  };
+  look at_primary_;
+  std::uint64_t looked_connects_ = 0;  ///< at the last look of our own
+  std::uint32_t looked_timeline_ = 0;
   detail::counter replica_reads_, replica_fallbacks_, replica_waits_, replica_ejections_, replicas_admitted_;
 };
 

@@ -3,6 +3,8 @@
 #include <array>
 #include <utility>
 
+#include <boost/asio/post.hpp>
+
 #include "db/detail/database_impl.hpp"
 
 namespace pam::db {
@@ -46,11 +48,66 @@ void database::impl::note_gate() {
   replicas_admitted_.set(freshness_->admitted());
 }
 
+// ---- looks, one for all shards of the process ----
+
+void database::impl::listen_to_others() {
+  const auto executor = context_.get_executor();
+  ears_ = watch_.listen([executor, weak = weak_from_this()](const replica_watch::sight& seen) {
+    asio::post(executor, [weak, seen] {
+      if (const auto self = weak.lock()) self->hear(seen);
+    });
+  });
+}
+
+void database::impl::tell(std::size_t whose, detail::time_point asked, wal_position at) {
+  replica_watch::sight seen;
+  seen.whose = whose;
+  seen.asked = asked;
+  seen.at = at;
+  watch_.tell(seen, ears_);
+}
+
+// Another shard's word counts as far as it speaks of the servers this one is connected to: while the primary
+// moves, two shards may be on two of them, and each must know its own.
+void database::impl::hear(const replica_watch::sight& seen) {
+  if (is_closing_) return;
+  if (seen.whose != replica_watch::of_primary) {
+    if (replicas_[seen.whose]->ready_.get() != 0)
+      freshness_->note_replica(seen.whose, seen.asked, seen.at.lsn);
+  } else if (looked_connects_ == connects_.get() && looked_timeline_ == seen.at.timeline) {
+    freshness_->note_primary(seen.asked, seen.at);
+    freshness_->tick(std::chrono::steady_clock::now());
+  } else {
+    at_primary_.must = true;
+  }
+  note_gate();
+  notify();  // reads may wait for it
+}
+
+// A shard looks when the turn is its own, when what others say does not do, and once a heartbeat, since only
+// it can see its own connection stall. @return false: closing
+asio::awaitable<bool> database::impl::wait_for_look(std::size_t whose, look& mine) {
+  connect_turns& turns = watch_.looking(whose);
+  while (!is_closing_) {
+    const auto now = std::chrono::steady_clock::now();
+    const auto beat =
+        settings_.heartbeat.count() == 0 ? detail::time_point::max() : mine.asked + settings_.heartbeat;
+    if (mine.must || beat <= now) co_return true;
+    const auto turn = turns.claim(now, settings_.replica_probe_interval);
+    if (turn <= now) co_return true;
+    co_await wait_change(std::min(turn, beat));
+  }
+  co_return false;
+}
+
 asio::awaitable<void> database::impl::probe_primary([[maybe_unused]] std::shared_ptr<impl> self) {
   const async::gate::pass inside = gate_.enter();
   if (!inside) co_return;
   while (!is_closing_) {
+    if (freshness_ && !co_await wait_for_look(replica_watch::of_primary, at_primary_)) break;
     const auto asked = std::chrono::steady_clock::now();
+    at_primary_.asked = asked;
+    const std::uint64_t connects = connects_.get();
     call_options options;
     options.deadline = asked + probe_budget;
     const auto answer = co_await run(flushed_position, params{}, options);
@@ -59,6 +116,10 @@ asio::awaitable<void> database::impl::probe_primary([[maybe_unused]] std::shared
       flushed.lsn = static_cast<std::uint64_t>(answer->int8(0, 0));
       flushed.timeline = static_cast<std::uint32_t>(answer->int4(0, 1));
       freshness_->note_primary(asked, flushed);
+      at_primary_.must = false;
+      looked_connects_ = connects;
+      looked_timeline_ = flushed.timeline;
+      tell(replica_watch::of_primary, asked, flushed);
     }
     if (freshness_) {
       freshness_->tick(std::chrono::steady_clock::now());
@@ -73,9 +134,24 @@ asio::awaitable<void> database::impl::probe_replica([[maybe_unused]] std::shared
                                                     std::size_t which) {
   const async::gate::pass inside = gate_.enter();
   if (!inside) co_return;
+  look mine;
   while (!is_closing_) {
+    if (replicas_[which]->ready_.get() == 0) {
+      // Whoever cannot read there does not look, and takes nobody's word.
+      freshness_->note_lost(which);
+      note_gate();
+      co_await rest(std::chrono::steady_clock::now() + settings_.replica_probe_interval);
+      continue;
+    }
+    if (!co_await wait_for_look(which, mine)) break;
     const auto asked = std::chrono::steady_clock::now();
-    static_cast<void>(co_await ask_replica(which, nothing, params{}, asked + probe_budget));
+    mine.asked = asked;
+    const auto answer = co_await ask_replica(which, nothing, params{}, asked + probe_budget);
+    if (answer.has_value() && answer->replayed() != 0) {
+      wal_position replayed;
+      replayed.lsn = answer->replayed();
+      tell(which, asked, replayed);
+    }
     note_gate();
     co_await rest(asked + settings_.replica_probe_interval);
   }

@@ -2,6 +2,7 @@
 #include <array>
 #include <cstdint>
 #include <cstdlib>
+#include <iostream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,8 +10,10 @@
 #include <gtest/gtest.h>
 
 #include "db/database.hpp"
+#include "db/replica_watch.hpp"
 #include "db/tests/cluster_fixture.hpp"
 #include "db/tests/pg_fixture.hpp"
+#include "db/tests/stalling_proxy.hpp"
 
 namespace pam::db {
 namespace {
@@ -55,8 +58,11 @@ std::int64_t rounds() {
 class replicas_pg : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
+    ::setenv("PAM_CLUSTER_CONF", "shared_preload_libraries = 'pg_stat_statements'", 1);
     nodes = std::make_unique<cluster>(2);
+    ::unsetenv("PAM_CLUSTER_CONF");
     nodes->sql(1,
+               "CREATE EXTENSION pg_stat_statements;"
                "CREATE TABLE notes (account uuid PRIMARY KEY, value int8 NOT NULL) WITH (fillfactor = 50);"
                "INSERT INTO notes SELECT lpad(to_hex(n), 32, '0')::uuid, 0 FROM generate_series(0, 31) AS n");
   }
@@ -254,6 +260,124 @@ TEST_F(replicas_pg, without_any_replica_up_reads_are_the_primarys) {
 
     EXPECT_EQ(one.stats().replica_fallbacks, 1U);
     co_await one.close(async::within(2s));
+  });
+}
+
+/// The shards of one process: they share what they know.
+class shards_pg : public replicas_pg {
+ protected:
+  static std::vector<std::unique_ptr<database>> make_shards(asio::io_context& context, config how,
+                                                            replica_watch& shared, std::size_t count) {
+    how.watch = &shared;
+    std::vector<std::unique_ptr<database>> shards;
+    for (std::size_t i = 0; i < count; ++i)
+      shards.push_back(std::make_unique<database>(context, how, all_statements));
+    return shards;
+  }
+  static asio::awaitable<void> close_all(std::vector<std::unique_ptr<database>>& shards) {
+    for (const auto& one : shards) co_await one->close(async::within(2s));
+  }
+  /// Looks a second at a node while nobody reads or writes, as its own counter of statements has them.
+  static asio::awaitable<double> looks_a_second(asio::io_context& context, int node,
+                                                const std::string& statement) {
+    const std::string count =
+        "SELECT coalesce(sum(calls), 0)::text FROM pg_stat_statements WHERE query LIKE '" + statement + "'";
+    const auto before = std::stod(nodes->value(node, count));
+    const auto began = std::chrono::steady_clock::now();
+    asio::steady_timer span{context, 2s};
+    co_await span.async_wait(async::tuple_await);
+    const auto after = std::stod(nodes->value(node, count));
+    co_return (after - before) /
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  }
+  static constexpr const char* of_replicas = "SELECT CASE WHEN pg_catalog.pg_is_in_recovery%";
+  static constexpr const char* of_primary = "%pg_current_wal_flush_lsn() AS f";
+};
+
+TEST_F(shards_pg, of_one_process_look_as_often_as_one_alone) {
+  run_on_shard([](asio::io_context& context) -> asio::awaitable<void> {
+    replica_watch shared{2};
+    auto shards = make_shards(context, settings(), shared, 6);
+    for (const auto& one : shards) co_await start(context, *one);
+
+    // Twenty a second, whatever the number of shards.
+    for (const int node : {2, 3}) {
+      const double looks = co_await looks_a_second(context, node, of_replicas);
+      EXPECT_LE(looks, 22) << "node " << node;
+      EXPECT_GE(looks, 8) << "node " << node;
+      std::cout << "  node " << node << ": " << looks << " looks a second of 6 shards\n";
+    }
+    const double looks = co_await looks_a_second(context, 1, of_primary);
+    EXPECT_LE(looks, 22);
+    EXPECT_GE(looks, 8);
+    std::cout << "  primary: " << looks << " looks a second of 6 shards\n";
+    EXPECT_EQ(sum(shards, &statistics::replicas_admitted), 12U);
+    co_await close_all(shards);
+  });
+}
+
+TEST_F(shards_pg, of_one_process_never_read_stale) {
+  run_on_shard([](asio::io_context& context) -> asio::awaitable<void> {
+    replica_watch shared{2};
+    auto shards = make_shards(context, settings(), shared, 3);
+    for (const auto& one : shards) co_await start(context, *one);
+
+    tally seen;
+    co_await all_accounts(context, shards, rounds() / 2, false, seen);
+    co_await all_accounts(context, shards, seen.rounds + rounds() / 2, true, seen);
+
+    EXPECT_EQ(seen.stale, 0);
+    EXPECT_EQ(seen.failed, 0);
+    EXPECT_GT(seen.by_replica, seen.rounds / 3);
+    co_await close_all(shards);
+  });
+}
+
+TEST_F(shards_pg, of_one_process_go_on_when_the_one_that_looked_has_left) {
+  run_on_shard([](asio::io_context& context) -> asio::awaitable<void> {
+    replica_watch shared{2};
+    auto shards = make_shards(context, settings(), shared, 2);
+    for (const auto& one : shards) co_await start(context, *one);
+
+    co_await shards.front()->close(async::within(2s));
+    shards.erase(shards.begin());
+    asio::steady_timer longer_than_a_replica_may_be_silent{context, 1500ms};
+    co_await longer_than_a_replica_may_be_silent.async_wait(async::tuple_await);
+
+    EXPECT_EQ(shards.front()->stats().replicas_admitted, 2U);
+    EXPECT_EQ(shards.front()->stats().replica_ejections, 0U);
+    co_await close_all(shards);
+  });
+}
+
+TEST_F(shards_pg, of_one_process_knock_once_an_interval_at_a_replica_that_is_away) {
+  run_on_shard([](asio::io_context& context) -> asio::awaitable<void> {
+    stalling_proxy door{context, nodes->socket_file(2)};
+    config how = settings();
+    how.replicas = {door.where()};
+    replica_watch shared{1};
+    auto shards = make_shards(context, how, shared, 6);
+    for (const auto& one : shards) co_await start(context, *one, 1);
+    door.set(stalling_proxy::mode::refuse);
+    EXPECT_TRUE(
+        co_await eventually(context, [&] { return sum(shards, &statistics::replicas_admitted) == 0; }));
+    const std::size_t before = door.attempts();
+    const auto began = std::chrono::steady_clock::now();
+
+    asio::steady_timer span{context, 2s};
+    co_await span.async_wait(async::tuple_await);
+
+    // Five times probe_interval, which is 20 ms here: ten a second.
+    const auto seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+    const auto knocks = static_cast<double>(door.attempts() - before);
+    std::cout << "  " << knocks << " attempts of 6 shards in " << seconds << " s\n";
+    EXPECT_LE(knocks, 10 * seconds + 6) << "of each shard one may have been under way";
+    EXPECT_GE(knocks, 2 * seconds);
+
+    door.set(stalling_proxy::mode::forward);
+    EXPECT_TRUE(
+        co_await eventually(context, [&] { return sum(shards, &statistics::replicas_admitted) == 6; }));
+    co_await close_all(shards);
   });
 }
 

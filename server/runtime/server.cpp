@@ -76,7 +76,8 @@ server::server(configuration settings, logger& log, crypto::key_ring keys, rerea
       keys_(std::move(keys)),
       hashes_(hash_config_of(settings_)),
       catalogue_(auth::statement_catalogue()),
-      parts_{settings_, keys_, hashes_, catalogue_, log_, observed_, turns_, nullptr},
+      replicas_(settings_.database.replicas.size()),
+      parts_{settings_, keys_, hashes_, catalogue_, log_, observed_, turns_, replicas_, nullptr},
       given_(std::move(given)),
       internal_application_(shards_, hashes_, log_, observed_, is_draining_) {
   apply_log_settings();

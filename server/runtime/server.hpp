@@ -109,6 +109,7 @@ class server {
   std::vector<const db::statement*> catalogue_;
   observation observed_;
   db::connect_turns turns_;
+  db::replica_watch replicas_;
   std::vector<std::unique_ptr<net::tls_context>> tls_;  // the last is current; older ones may still serve
   std::vector<std::unique_ptr<net::tls_context>> internal_tls_;  // likewise
   shared_parts parts_;

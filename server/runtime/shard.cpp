@@ -59,6 +59,7 @@ auth::access_token_policy token_policy_of(const configuration& settings) {
 db::config database_config_of(const shared_parts& parts) {
   db::config how = parts.settings.database;
   how.turns = &parts.turns;
+  how.watch = &parts.replicas;
   return how;
 }
 

@@ -17,6 +17,7 @@
 #include "async/gate.hpp"
 #include "db/connect_turns.hpp"
 #include "db/database.hpp"
+#include "db/replica_watch.hpp"
 #include "server/api/service.hpp"
 #include "server/net/http_server.hpp"
 #include "server/runtime/config.hpp"
@@ -35,6 +36,7 @@ struct shared_parts {
   logger& log;
   observation& observed;
   db::connect_turns& turns;
+  db::replica_watch& replicas;
   auth::breach_check* breaches;  ///< null: nobody is asked
 };
 
