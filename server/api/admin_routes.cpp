@@ -3,6 +3,7 @@
 
 #include "protocol/json_writer.hpp"
 #include "server/api/answers.hpp"
+#include "server/api/conversions.hpp"
 #include "server/api/machine.hpp"
 #include "server/api/routes.hpp"
 
@@ -11,7 +12,8 @@ namespace pam::api {
 boost::asio::awaitable<void> post_logout_all(service& application, net::request_context& request) {
   const auto caller = require_machine(application, request);
   if (!caller) co_return;
-  auto cut = co_await application.sessions().end_everybody(request.deadline);
+  auth::administrator by{.actor = caller->subject, .place = place_of(request)};
+  auto cut = co_await application.sessions().end_everybody(std::move(by), request.deadline);
   if (cut.has_error()) {
     answer_error(application, request, cut.error(), origin::other);
     co_return;

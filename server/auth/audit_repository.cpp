@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "server/auth/detail/add_or_null.hpp"
 #include "server/auth/detail/sql_text.hpp"
 #include "server/auth/detail/with_partitions.hpp"
 #include "server/auth/row_readers.hpp"
@@ -14,6 +15,7 @@ namespace pam::auth {
 namespace {
 
 using db::pg_type;
+using detail::add_or_null;
 
 constexpr db::statement record_statement{
     "INSERT INTO auth_events (account_id, occurred_at, id, kind, success, session_id, ip, request_id, actor, "
@@ -111,14 +113,6 @@ std::vector<audit_row> read_events(const db::rows& from) {
     all.push_back(std::move(each));
   }
   return all;
-}
-
-void add_or_null(db::params& values, const std::string& text) {
-  if (text.empty()) {
-    values.add_null();
-  } else {
-    values.add_text(text);
-  }
 }
 
 std::string degrees(double longitude, double latitude) {

@@ -215,8 +215,9 @@ boost::asio::awaitable<result<void>> sessions::revoke(session_key session, async
   co_return result<void>{};
 }
 
-boost::asio::awaitable<result<timestamp>> sessions::end_everybody(async::deadline deadline) {
-  return cut_.move(clock_now(), deadline);
+boost::asio::awaitable<result<timestamp>> sessions::end_everybody(administrator by,
+                                                                  async::deadline deadline) {
+  return cut_.move(clock_now(), std::move(by), deadline);
 }
 
 // The answer does not depend on it: what could not be written is counted.

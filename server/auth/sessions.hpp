@@ -79,9 +79,10 @@ class sessions {
   /// The same for a session named by a verified access token.
   boost::asio::awaitable<result<void>> revoke(session_key session, async::deadline deadline);
 
-  /// Ends every session of everybody that began before now; every process obeys within a second.
+  /// Ends every session of everybody that began before now; every process obeys within a second. Stands in
+  /// the audit log under the nil account.
   /// @return the moment from which on sessions count
-  boost::asio::awaitable<result<timestamp>> end_everybody(async::deadline deadline);
+  boost::asio::awaitable<result<timestamp>> end_everybody(administrator by, async::deadline deadline);
 
   [[nodiscard]] const session_policy& policy() const { return policy_; }
   [[nodiscard]] const session_statistics& stats() const { return statistics_; }

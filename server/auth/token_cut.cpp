@@ -4,6 +4,10 @@
 #include <array>
 #include <cstdint>
 
+#include "server/auth/detail/add_or_null.hpp"
+#include "server/auth/detail/with_partitions.hpp"
+#include "server/crypto/random.hpp"
+
 namespace pam::auth {
 namespace {
 
@@ -13,10 +17,15 @@ constexpr db::statement read_statement{"SELECT valid_after FROM token_cut WHERE 
                                        std::array<db::pg_type, 0>{},
                                        {.summary = "read_token_cut"}};
 
-// greatest(): repeatable, and two administrators at once leave the later moment.
+// greatest(): repeatable, and two administrators at once leave the later moment. The event is everybody's: it
+// stands under the nil account.
 constexpr db::statement move_statement{
-    "UPDATE token_cut SET valid_after = greatest(valid_after, $1) WHERE id = 1 RETURNING valid_after",
-    db::types(db::pg_type::timestamptz),
+    "WITH cut AS (UPDATE token_cut SET valid_after = greatest(valid_after, $1) WHERE id = 1 RETURNING "
+    "valid_after), event AS (INSERT INTO auth_events (account_id, occurred_at, id, kind, success, ip, "
+    "request_id, actor) SELECT $2, $1, $3, 'everybody_signed_out', true, $4, $5, $6 FROM cut ON CONFLICT DO "
+    "NOTHING) SELECT valid_after FROM cut",
+    db::types(db::pg_type::timestamptz, db::pg_type::uuid, db::pg_type::uuid, db::pg_type::inet,
+              db::pg_type::text, db::pg_type::text),
     {.batch = db::batch::alone,
      .rank = db::lock_rank::other,
      .conflict_key = 0,
@@ -68,12 +77,20 @@ boost::asio::awaitable<result<timestamp>> token_cut::read(async::deadline deadli
   co_return valid_after_;
 }
 
-boost::asio::awaitable<result<timestamp>> token_cut::move(timestamp to, async::deadline deadline) {
+boost::asio::awaitable<result<timestamp>> token_cut::move(timestamp to, administrator by,
+                                                          async::deadline deadline) {
   const auto as_of = steady_clock::now();
-  db::params values;
-  values.add(to);
+  const uuid event = crypto::uuid_v7(to);
+  const auto make = [&] {
+    db::params values;
+    values.add(to).add(uuid{}).add(event);
+    detail::add_or_null(values, by.place.ip);
+    detail::add_or_null(values, by.place.request_id);
+    detail::add_or_null(values, by.actor);
+    return values;
+  };
   const db::call_options options{deadline};
-  auto rows = co_await database_.execute(move_statement, std::move(values), options);
+  auto rows = co_await detail::execute_with_partitions(database_, move_statement, make, options);
   if (rows.has_error()) co_return from_database(rows.error());
   if (rows->empty()) co_return missing_row();
   learn(rows->time(0, 0), as_of);

@@ -29,8 +29,9 @@ class token_cut {
   /// Errors: the database's; a missing row is `internal`. Without an answer nobody may be let in.
   boost::asio::awaitable<result<timestamp>> valid_after(async::deadline deadline);
 
-  /// Moves the cut forward, never back. @return where it is now
-  boost::asio::awaitable<result<timestamp>> move(timestamp to, async::deadline deadline);
+  /// Moves the cut forward, never back, and says so in the audit log, both or neither. @return where it is
+  /// now
+  boost::asio::awaitable<result<timestamp>> move(timestamp to, administrator by, async::deadline deadline);
 
   static std::span<const db::statement* const> statements();
 

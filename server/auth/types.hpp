@@ -77,6 +77,12 @@ struct client_place {
   std::string request_id = "";  ///< what the client sees as X-Request-Id; stands in the audit log
 };
 
+/// Who acts on others' behalf, for the audit log.
+struct administrator {
+  std::string actor;  ///< the subject of a machine token
+  client_place place;
+};
+
 /// A signed-in session: what a token response is made of.
 struct grant {
   auth::account account;

@@ -34,6 +34,17 @@ migration_result<std::vector<std::string>> tables(db::admin_connection& connecti
   return names;
 }
 
+/// What an operator did is in the audit log, in the transaction that did it.
+std::string erased_event(const std::string& account, const std::string& how) {
+  return "INSERT INTO public.auth_events (account_id, occurred_at, id, kind, success, actor, detail) "
+         "SELECT " +
+         account +
+         ", statement_timestamp(), public.uuid7(statement_timestamp()), 'account_erased', true, "
+         "session_user, "
+         "jsonb_build_object('how', '" +
+         how + "')";
+}
+
 /// Runs all statements or none.
 migration_result<std::int64_t> together(db::admin_connection& connection,
                                         const std::vector<std::string>& statements,
@@ -118,6 +129,7 @@ migration_result<void> erase_softly(db::admin_connection& connection, const std:
       "DELETE FROM public.one_time_tokens WHERE account_id = $1::uuid",
       "DELETE FROM public.flow_states WHERE account_id = $1::uuid",
       "DELETE FROM public.outbox WHERE account_id = $1::uuid",
+      erased_event("$1::uuid", "soft"),
   };
   std::vector<std::vector<db::text_value>> parameters(statements.size(), {account});
   parameters[0] = {account, hidden(names->values[0][0]), hidden(names->values[0][1])};
@@ -134,8 +146,13 @@ migration_result<std::int64_t> erase_hard(db::admin_connection& connection, cons
   for (const std::string& name : *names)
     statements.push_back("DELETE FROM " + table(name) + " WHERE account_id = $1::uuid");
   statements.emplace_back("DELETE FROM public.accounts WHERE id = $1::uuid");
-  const std::vector<std::vector<db::text_value>> parameters(statements.size(), {account});
-  return together(connection, statements, parameters);
+  std::vector<std::vector<db::text_value>> parameters(statements.size(), {account});
+  // That somebody was erased stays known, not who: the event stands under the nil account.
+  statements.push_back(erased_event("'00000000-0000-0000-0000-000000000000'::uuid", "hard"));
+  parameters.emplace_back();
+  const auto rows = together(connection, statements, parameters);
+  if (rows.has_error()) return rows.error();
+  return *rows - 1;
 }
 
 }  // namespace pam::cli

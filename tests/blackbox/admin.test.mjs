@@ -89,6 +89,11 @@ describe('administration', { timeout: 180_000 }, () => {
     assertProblem(await refresh(restarted, accounts[1].refresh_token), 400, 'session_not_found');
     assertTokenResponse(await refresh(restarted, again.refresh_token));
     assert.match(first.output.all, /"administered".*"tester"|"actor":"tester"/);
+    const everybodys = await call(first, 'GET',
+      '/auth/v1/admin/audit?account_id=00000000-0000-0000-0000-000000000000&kind=everybody_signed_out&limit=1',
+      { token: await installation.machineToken() });
+    assert.equal(everybodys.json.events[0].actor, 'tester');
+    assert.equal(everybodys.json.events[0].occurred_at, done.json.tokens_valid_after);
   });
 
   test('reads the audit log in pages, and nobody else does', async () => {

@@ -25,6 +25,9 @@ class cut_test : public pam::tests::domain_test {
     if (checked.has_error()) refusal = checked.error().code;
     co_return refusal;
   }
+  static pam::auth::administrator operator_of() {
+    return {.actor = "night-shift", .place = {.ip = "192.0.2.9", .user_agent = {}, .request_id = "r-1"}};
+  }
   void change(const grant& of, const std::string& assignment) {
     run_sql("UPDATE accounts SET " + assignment + " WHERE id = '" + boost::uuids::to_string(of.account.id) +
             "'");
@@ -39,7 +42,7 @@ TEST_P(cut_test, for_everybody_ends_what_began_before_and_nothing_after) {
   run([this]() -> awaitable<void> {
     const grant before = co_await new_account();
 
-    auto cut = co_await sessions().end_everybody(soon());
+    auto cut = co_await sessions().end_everybody(operator_of(), soon());
     EXPECT_TRUE(cut.has_value());
     const grant after = co_await new_account();
 
@@ -51,13 +54,26 @@ TEST_P(cut_test, for_everybody_ends_what_began_before_and_nothing_after) {
   });
 }
 
+TEST_P(cut_test, for_everybody_is_in_the_audit_log_with_who_made_it) {
+  run([this]() -> awaitable<void> {
+    auto cut = co_await sessions().end_everybody(operator_of(), soon());
+
+    EXPECT_TRUE(cut.has_value());
+    EXPECT_EQ(
+        query_one("SELECT kind || ' ' || actor || ' ' || host(ip) || ' ' || request_id || ' ' || "
+                  "(occurred_at = (SELECT valid_after FROM token_cut)) FROM auth_events WHERE account_id = "
+                  "'00000000-0000-0000-0000-000000000000' ORDER BY occurred_at DESC LIMIT 1"),
+        "everybody_signed_out night-shift 192.0.2.9 r-1 true");
+  });
+}
+
 TEST_P(cut_test, is_obeyed_by_another_process_after_its_knowledge_has_aged) {
   run([this]() -> awaitable<void> {
     const grant before = co_await new_account();
     pam::auth::sessions other{database(), keys(), pam::auth::session_policy{}};
     EXPECT_EQ(co_await refusal_of(other, before), std::nullopt);
 
-    EXPECT_TRUE((co_await sessions().end_everybody(soon())).has_value());
+    EXPECT_TRUE((co_await sessions().end_everybody(operator_of(), soon())).has_value());
     boost::asio::steady_timer aging{context_, pam::auth::token_cut::max_age};
     co_await aging.async_wait(pam::async::tuple_await);
 
@@ -69,7 +85,7 @@ TEST_P(cut_test, is_obeyed_by_another_process_after_its_knowledge_has_aged) {
 TEST_P(cut_test, is_obeyed_by_a_process_that_starts_later) {
   run([this]() -> awaitable<void> {
     const grant before = co_await new_account();
-    EXPECT_TRUE((co_await sessions().end_everybody(soon())).has_value());
+    EXPECT_TRUE((co_await sessions().end_everybody(operator_of(), soon())).has_value());
 
     pam::auth::sessions restarted{database(), keys(), pam::auth::session_policy{}};
 
@@ -79,11 +95,11 @@ TEST_P(cut_test, is_obeyed_by_a_process_that_starts_later) {
 
 TEST_P(cut_test, never_moves_back) {
   run([this]() -> awaitable<void> {
-    auto first = co_await sessions().end_everybody(soon());
+    auto first = co_await sessions().end_everybody(operator_of(), soon());
     EXPECT_TRUE(first.has_value());
     pam::auth::token_cut earlier{database()};
 
-    auto second = co_await earlier.move(*first - std::chrono::hours{1}, soon());
+    auto second = co_await earlier.move(*first - std::chrono::hours{1}, operator_of(), soon());
 
     EXPECT_TRUE(second.has_value() && *second == *first);
   });

@@ -26,6 +26,14 @@ class personal_data : public testing::Test {
     for (const auto& [id, name] : {std::pair{account, "quentin"}, std::pair{other, "oskar"}}) add(id, name);
   }
 
+  /// Who erased an account, and how, as the audit log has it.
+  std::string erasure_of(const std::string& whom) {
+    const auto found = owner_.query(
+        "SELECT actor || ' ' || detail FROM auth_events WHERE kind = 'account_erased' AND account_id = "
+        "$1::uuid",
+        {whom});
+    return found->empty() ? "nobody" : found->values[0][0].value_or("NULL");
+  }
   /// A row in every table that knows accounts.
   void add(const std::string& id, const std::string& name) {
     const std::string who = "'" + id + "'";
@@ -120,6 +128,7 @@ TEST_F(personal_data, hard_deletion_leaves_nothing_in_any_table) {
   EXPECT_GT(*erased, 10);
   for (const char* trace : {account, "quentin", "3664123451"})
     EXPECT_THAT(tables_with(trace), IsEmpty()) << trace;
+  EXPECT_EQ(erasure_of("00000000-0000-0000-0000-000000000000"), "postgres {\"how\": \"hard\"}");
   EXPECT_EQ(tables_with(other).size(), 11U) << "the other account keeps all of its rows";
   const auto invariants = check_invariants(owner_);
   ASSERT_TRUE(invariants.has_value());
@@ -145,6 +154,7 @@ TEST_F(personal_data, soft_deletion_frees_the_address_and_leaves_only_a_pseudony
       "a.id) FROM accounts AS a WHERE id = $1::uuid",
       {account});
   EXPECT_THAT(row->values[0], testing::ElementsAre("0123456789abcdef0123456789abcdef", "t", "t"));
+  EXPECT_EQ(erasure_of(account), "postgres {\"how\": \"soft\"}");
   // The address is free again.
   EXPECT_TRUE(
       owner_.run("INSERT INTO claims VALUES ('email', 'quentin@example.com', gen_random_uuid(), now())")
