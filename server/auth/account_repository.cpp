@@ -71,7 +71,7 @@ constexpr auto record_sign_in_sql = detail::sql(
     "AND (banned_until IS NULL OR banned_until <= $4) RETURNING *), "
     "s AS (INSERT INTO sessions (id, account_id, refresh_token, expires_at, absolute_expires_at, created_at, "
     "refreshed_at, amr, ip, user_agent) "
-    "SELECT $5, id, $6, $7, $8, $4, $4, $9, $10, $11 FROM account ON CONFLICT (id) DO UPDATE "
+    "SELECT $5, id, $6, $7, $8, $4, $4, $9, $10, $11 FROM account ON CONFLICT (account_id, id) DO UPDATE "
     "SET refreshed_at = excluded.refreshed_at RETURNING *), "
     "touched AS (UPDATE identities SET last_sign_in_at = greatest(identities.last_sign_in_at, $4) "
     "FROM account WHERE account_id = $1 AND provider = 'email' RETURNING identities.*), "

@@ -16,6 +16,7 @@
 #include "server/auth/statements.hpp"
 #include "server/cli/migration_runner.hpp"
 #include "tests/domain/recipes.hpp"
+#include "tests/domain/shard_rules.hpp"
 #include "tests/support/test_database.hpp"
 
 namespace {
@@ -181,6 +182,18 @@ TEST(blue_green, schema_of_the_next_release_serves_the_statements_of_today) {
 
     EXPECT_EQ(statements_of_today(on), expected) << name;
   }
+}
+
+// Sharding changes keys before it distributes the tables: the binary that runs does not notice.
+TEST(blue_green, keys_of_phase_3_serve_the_statements_of_today) {
+  const pam::tests::test_database database;
+  migrate(database);
+  describer on{database};
+  const auto expected = statements_of_today(on);
+  auto owner = database.open();
+  ASSERT_TRUE(owner.run(pam::tests::phase_3_keys).has_value());
+
+  EXPECT_EQ(statements_of_today(on), expected);
 }
 
 TEST(blue_green, a_column_taken_away_or_of_another_type_is_noticed) {
