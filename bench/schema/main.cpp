@@ -1,8 +1,12 @@
 // What size does to a refresh (P7) and what a refresh costs the database (P8), on the real schema with the
-// real statement. `./dev bench schema` is the short form; the full one fills first and measures later:
+// real statement, with little memory: the shared buffers of `--settings` and the page cache of
+// `--page-cache`.
+// `./dev bench schema` is the short form, a fiftieth of everything; the full one fills first and measures
+// later:
 //   ./dev bench schema --data /tmp/p7 --large 20000000 --small 200000 --settings 'shared_buffers = 4GB'
 //   --fill-for 60
-//   ./dev bench schema --data /tmp/p7 --large 20000000 --small 200000 --seconds 30 --rate 700
+//   ./dev bench schema --data /tmp/p7 --large 20000000 --small 200000 --page-cache 6144 --seconds 30 --rate
+//   700
 // The first is repeated until it says that all is filled; the second ends with what stops the server.
 #include <unistd.h>
 
@@ -17,6 +21,7 @@
 #include <CLI/CLI.hpp>
 
 #include "bench/schema/fill.hpp"
+#include "bench/schema/page_cache.hpp"
 #include "bench/schema/refreshes.hpp"
 
 namespace pam::bench {
@@ -28,7 +33,8 @@ struct plan {
   int seconds = 5;
   int rate = 300;
   int repeats = 5;
-  std::string settings = "shared_buffers = 256MB";
+  std::string settings = "shared_buffers = 80MB\nmax_wal_size = 64MB";
+  std::uint64_t page_cache_mb = 120;
   std::string data;
   int fill_for = 0;
 };
@@ -63,6 +69,7 @@ class service {
       if (name == "PAM_TEST_PG_PORT")
         where_.port = static_cast<std::uint16_t>(std::stoi(line.substr(equals + 1)));
       if (name == "PAM_TEST_PG_SUPERUSER") where_.user = line.substr(equals + 1);
+      if (name == "PAM_TEST_SERVICES_ROOT") files_ = line.substr(equals + 1) + "/data";
     }
   }
   ~service() {
@@ -77,6 +84,8 @@ class service {
   service(const service&) = delete;
   service& operator=(const service&) = delete;
   [[nodiscard]] const db::admin_settings& where() const { return where_; }
+  /// The folder of the server's data.
+  [[nodiscard]] const std::filesystem::path& files() const { return files_; }
 
  private:
   void run(const char* verb) const {
@@ -86,6 +95,7 @@ class service {
   std::filesystem::path directory_;
   bool is_kept_;
   db::admin_settings where_;
+  std::filesystem::path files_;
 };
 
 void vacuum_by_itself(const db::admin_settings& where, bool is_on) {
@@ -126,6 +136,7 @@ void measure(const plan& how, const std::string& json) {
     return;
   }
   vacuum_by_itself(own.where(), true);
+  const page_cache_bound memory{own.files(), how.page_cache_mb * 1024 * 1024};
   auto of_small = refreshed_before(own.where(), small);
   auto of_large = refreshed_before(own.where(), large);
   std::vector<double> ratios;
@@ -147,9 +158,11 @@ void measure(const plan& how, const std::string& json) {
     fmt::print("{:>8} {:>14.2f} {:>14.2f} {:>14.2f} {:>14.2f} {:>8.2f}\n", repeat, in_ms(few.p50),
                in_ms(few.p99), in_ms(many.p50), in_ms(many.p99), ratios.back());
   }
+  const bool is_bounded = memory.holds();
+  fmt::print("\nThe page cache of the server's files was {}.\n", memory.to_string());
   const cost paid = cost_of(own.where(), small, of_small);
   const double ratio = median(ratios);
-  fmt::print("\nP7: p99 of {} sessions ÷ of {}: {:.2f} (target {:.1f}), {} refreshes/s\n", large.sessions,
+  fmt::print("P7: p99 of {} sessions ÷ of {}: {:.2f} (target {:.1f}), {} refreshes/s\n", large.sessions,
              small.sessions, ratio, p7_target, how.rate);
   fmt::print(
       "P8: {:.0f} bytes of WAL a refresh (target {:.0f}), {:.1f} % HOT (target {:.0f}), {:.2f} updates, "
@@ -166,12 +179,13 @@ void measure(const plan& how, const std::string& json) {
   if (json.empty()) return;
   std::ofstream{json}
       << fmt::format(
-             R"([{{"name":"p7_refresh_p99_large_to_small","ours":{:.3f},"reference":{:.3f},"ratio":{:.3f},"target":{},"met":{}}},)"
+             R"([{{"name":"p7_refresh_p99_large_to_small","ours":{:.3f},"reference":{:.3f},"ratio":{:.3f},"target":{},"met":{},"page_cache_mb":{},"is_bounded":{}}},)"
              R"({{"name":"p8_wal_bytes","ours":{:.1f},"reference":{},"ratio":{:.3f},"target":1,"met":{}}},)"
              R"({{"name":"p8_hot_percent","ours":{:.2f},"reference":{},"ratio":{:.3f},"target":1,"met":{}}}])",
-             median(large_p99), median(small_p99), ratio, p7_target, ratio <= p7_target, paid.wal_bytes,
-             p8_wal_target, paid.wal_bytes / p8_wal_target, paid.wal_bytes <= p8_wal_target, paid.hot_percent,
-             p8_hot_target, paid.hot_percent / p8_hot_target, paid.hot_percent >= p8_hot_target)
+             median(large_p99), median(small_p99), ratio, p7_target, ratio <= p7_target, how.page_cache_mb,
+             is_bounded, paid.wal_bytes, p8_wal_target, paid.wal_bytes / p8_wal_target,
+             paid.wal_bytes <= p8_wal_target, paid.hot_percent, p8_hot_target,
+             paid.hot_percent / p8_hot_target, paid.hot_percent >= p8_hot_target)
       << '\n';
 }
 
@@ -188,6 +202,8 @@ int main(int argc, char** argv) {
   app.add_option("--rate", how.rate, "refreshes a second, open loop")->check(CLI::PositiveNumber);
   app.add_option("--repeats", how.repeats, "samples of each, interleaved")->check(CLI::PositiveNumber);
   app.add_option("--settings", how.settings, "lines for postgresql.conf");
+  app.add_option("--page-cache", how.page_cache_mb, "megabytes of the server's files that stay in memory")
+      ->check(CLI::PositiveNumber);
   app.add_option("--data", how.data, "folder of a server that is kept for the next run");
   app.add_option("--fill-for", how.fill_for, "only fill, for about so many seconds; needs --data")
       ->check(CLI::PositiveNumber)
