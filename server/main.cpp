@@ -130,6 +130,7 @@ int main(int argc, char** argv) {
   add_dev_command(app, context);
   add_migrate_command(app, context);
   pam::cli::add_account_command(app, context);
+  pam::cli::add_audit_command(app, context);
   pam::cli::add_check_command(app, context);
   pam::cli::add_client_command(app, context);
   pam::cli::add_config_command(app, context);

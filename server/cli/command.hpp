@@ -33,6 +33,7 @@ struct command_context {
 
 /// Puts the subcommands of each group on `app`. The chosen one runs while the command line is parsed.
 void add_account_command(CLI::App& app, command_context& context);
+void add_audit_command(CLI::App& app, command_context& context);
 void add_check_command(CLI::App& app, command_context& context);
 void add_client_command(CLI::App& app, command_context& context);
 void add_config_command(CLI::App& app, command_context& context);

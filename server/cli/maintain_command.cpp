@@ -1,38 +1,17 @@
 #include "server/cli/maintain_command.hpp"
 
-#include <csignal>
-#include <ctime>
 #include <memory>
 #include <ostream>
 
 #include <CLI/CLI.hpp>
 
 #include "server/cli/command.hpp"
+#include "server/cli/end_signals.hpp"
 #include "server/cli/migrate.hpp"
 #include "server/runtime/config_values.hpp"
 
 namespace pam::cli {
 namespace {
-
-/// Waits for a signal that ends the job. @return true when one came
-bool is_asked_to_end(std::chrono::milliseconds patience) {
-  sigset_t ends;
-  sigemptyset(&ends);
-  sigaddset(&ends, SIGTERM);
-  sigaddset(&ends, SIGINT);
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(patience);
-  const timespec limit{.tv_sec = seconds.count(),
-                       .tv_nsec = std::chrono::nanoseconds{patience - seconds}.count()};
-  return sigtimedwait(&ends, nullptr, &limit) > 0;
-}
-
-void hold_signals() {
-  sigset_t ends;
-  sigemptyset(&ends);
-  sigaddset(&ends, SIGTERM);
-  sigaddset(&ends, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &ends, nullptr);
-}
 
 int one_round(const runtime::configuration& settings, const maintain_request& wanted, std::ostream& out,
               std::ostream& err) {
@@ -92,11 +71,11 @@ maintenance_options maintenance_of(const runtime::configuration& settings) {
 int run_maintain(const runtime::configuration& settings, const maintain_request& wanted, std::ostream& out,
                  std::ostream& err) {
   if (wanted.every.count() == 0) return one_round(settings, wanted, out, err);
-  hold_signals();
+  hold_end_signals();
   int status = success;
   do {
     status = one_round(settings, wanted, out, err);
-  } while (!is_asked_to_end(wanted.every));
+  } while (!end_signal_came(wanted.every));
   return status;
 }
 

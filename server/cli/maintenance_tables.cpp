@@ -38,14 +38,21 @@ void free_claims(maintenance_round& round) {
                             " LIMIT 500) DELETE FROM claims AS c USING o WHERE c.kind = o.kind AND c.value = "
                             "o.value AND c.account_id = "
                             "o.account_id";
+  const auto end = steady_clock::now() + round.options().step_limit;
   while (round.count("claims", "free claims whose accounts do not exist", batch) > 0) {
+    if (steady_clock::now() >= end || round.is_busy("claims")) return;  // the next round goes on
   }
 }
 
 void forget_instances(maintenance_round& round) {
-  if (round.options().is_dry_run) return;
-  round.count("instances", "forget servers that ended a week ago",
-              "DELETE FROM app_instances WHERE seen_at < statement_timestamp() - interval '7 days'");
+  const std::string old = " FROM app_instances WHERE seen_at < statement_timestamp() - interval '7 days'";
+  if (round.options().is_dry_run) {
+    const db::text_rows found = round.ask("instances", "SELECT count(*)" + old);
+    if (!found.empty() && of(found.values[0][0]) != "0")
+      round.act("instances", "forget " + of(found.values[0][0]) + " servers not seen for a week", "");
+    return;
+  }
+  round.count("instances", "forget servers not seen for a week", "DELETE" + old);
 }
 
 // Twice past what autovacuum allows: it is behind, or its workers are all taken. A table that was never

@@ -147,13 +147,13 @@ test_sql() {
 }
 
 # Everything about the schema: the runner, recipes and migrations under load, plans, maintenance, reports,
-# the audit log and its publication, the SQL itself, a server over HTTPS while its schema changes.
+# the audit log, its export and its publication, the SQL itself, a server over HTTPS while its schema changes.
 test_schema() {
   test_sql
   test_ctest schema '^schema$'
   install_node_packages
   run_tap "schema/https" build/release/results/schema.tap \
-    env PAM_AUTH_BIN="$PWD/build/release/bin/pam-auth" tests/blackbox/run migrations.test.mjs
+    env PAM_AUTH_BIN="$PWD/build/release/bin/pam-auth" tests/blackbox/run audit.test.mjs migrations.test.mjs
 }
 
 # Everything about the database layer: its pure core, its seven ways to a real PostgreSQL, replicas and
@@ -238,7 +238,7 @@ dev_test() {
       ;;
     schema)
       ensure_packages build run test
-      build_preset "$test_preset" schema_tests schema_pgtests plan_pgtests upgrade_pgtests
+      build_preset "$test_preset" schema_tests schema_pgtests cli_pgtests plan_pgtests upgrade_pgtests
       build_preset release pam-auth
       test_schema
       ;;

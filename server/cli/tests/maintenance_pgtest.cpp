@@ -187,6 +187,31 @@ TEST_F(maintenance, frees_old_claims_without_accounts_in_batches_and_no_others) 
             "a@example.com new@example.com");
 }
 
+TEST_F(maintenance, orphan_claims_wait_for_a_quiet_time_after_the_first_batch) {
+  sql("INSERT INTO claims SELECT 'email', 'o' || n || '@example.com', gen_random_uuid(), now() - interval "
+      "'11 "
+      "minutes' FROM generate_series(1, 1200) n");
+  options_.busy_backends = 0;
+
+  const auto lines = round();
+
+  EXPECT_THAT(lines, Contains(HasSubstr("claims postponed: ")));
+  EXPECT_EQ(value_of("SELECT count(*) FROM claims"), "700");
+}
+
+TEST_F(maintenance, servers_not_seen_for_a_week_are_forgotten_and_a_dry_run_says_so) {
+  sql("INSERT INTO app_instances (id, host, pid, version, schema_version, started_at, seen_at) SELECT "
+      "gen_random_uuid(), 'h', 1, '1', 1, now() - interval '30 days', now() - make_interval(days => n) FROM "
+      "unnest(ARRAY[0, 6, 8, 9]) n");
+  options_.is_dry_run = true;
+  EXPECT_THAT(round(), Contains("would forget 2 servers not seen for a week"));
+  EXPECT_EQ(value_of("SELECT count(*) FROM app_instances"), "4");
+  options_.is_dry_run = false;
+
+  EXPECT_THAT(round(), Contains("forget servers not seen for a week (2)"));
+  EXPECT_EQ(value_of("SELECT count(*) FROM app_instances"), "2");
+}
+
 TEST_F(maintenance, vacuums_where_autovacuum_is_behind) {
   sql("ALTER TABLE accounts SET (autovacuum_enabled = off)");
   sql("INSERT INTO accounts (email) SELECT 'u' || n || '@example.com' FROM generate_series(1, 3000) n");
