@@ -6,6 +6,7 @@ import { after, before, describe, test } from 'node:test';
 
 import { call, newAccount, newSession, signIn } from './support/client.mjs';
 import { command, install } from './support/fleet.mjs';
+import { run, until } from './support/server.mjs';
 
 const key = /to go on: --after (\S+)/;
 
@@ -79,6 +80,28 @@ describe('the export of the audit log', { timeout: 120_000 }, () => {
 
   test('is of what is surely committed, unless another end is asked for', async () => {
     assert.equal((await exported()).out, '', 'everything here is younger than a minute');
+  });
+
+  test('ended by a signal, is whole until the key it tells', async () => {
+    const crowd = '00000000-0000-4000-8000-00000000000c';
+    await site.sql(`INSERT INTO auth_events (account_id, occurred_at, id, kind, success) SELECT '${crowd}',
+      now() - n * interval '1 second', uuid7(), 'sign_in', true FROM generate_series(1, 20000) n`);
+    const args = ['audit', 'export', '--config', site.config, '--account', crowd, '--to', soon()];
+    const { child, exited, output } = run(args, env());
+    let out = '';
+    child.stdout.on('data', (bytes) => (out += bytes));
+    child.stdout.pause(); // some megabytes: it waits for its reader
+    await until(async () => await site.sql(`SELECT count(*) FROM pg_stat_activity WHERE application_name =
+      'pam-auth audit' AND state = 'idle'`) === '1', 'the export to wait');
+    child.kill('SIGINT');
+    child.stdout.resume();
+
+    assert.deepEqual(await exited, { code: 1, signal: null });
+    assert.match(output.err, /^Ended by a signal\.\nexported \d+ events; to go on: --after /);
+    assert.ok(events(out).length < 20_000);
+    const rest = await command([...args, '--after', key.exec(output.err)[1]], env());
+    assert.equal(new Set([...events(out), ...events(rest.out)].map((event) => event.id)).size, 20_000);
+    assert.equal(events(out).length + events(rest.out).length, 20_000);
   });
 
   test('says what is wrong with a command line', async () => {
