@@ -45,9 +45,17 @@ bool enable(int socket, int level, int option) {
   return ::setsockopt(socket, level, option, &on, sizeof(on)) == 0;
 }
 
+/// Accepted sockets inherit it. The kernel would let a peer that does not read make it megabytes, and ten
+/// thousand of those exhaust what the machine may hold for TCP, for everybody (docs/adr/0065).
+bool bound_send_buffer(int socket) {
+  constexpr int bytes = 32 * 1024;  // the kernel doubles it, for its own structures
+  return ::setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)) == 0;
+}
+
 bool set_options(int socket, const listener_config& where, const ip::address& address) {
   // Accepted sockets inherit TCP_NODELAY: one system call saved for each.
   if (!enable(socket, SOL_SOCKET, SO_REUSEADDR) || !enable(socket, IPPROTO_TCP, TCP_NODELAY)) return false;
+  if (!bound_send_buffer(socket)) return false;
   if (where.reuse_port && !enable(socket, SOL_SOCKET, SO_REUSEPORT)) return false;
   if (!address.is_v6()) return true;
   // "::" serves IPv4 too, whatever net.ipv6.bindv6only says; any other address is IPv6 alone.
@@ -118,7 +126,8 @@ boost::system::result<void, listen_error> acceptor::adopt(unique_fd listening) {
   const int flags = ::fcntl(listening.get(), F_GETFL);
   const bool is_ready = flags >= 0 && ::fcntl(listening.get(), F_SETFL, flags | O_NONBLOCK) == 0 &&
                         ::fcntl(listening.get(), F_SETFD, FD_CLOEXEC) == 0 &&
-                        enable(listening.get(), IPPROTO_TCP, TCP_NODELAY);
+                        enable(listening.get(), IPPROTO_TCP, TCP_NODELAY) &&
+                        bound_send_buffer(listening.get());
   if (!is_ready) {
     listen_error made;
     made.message =

@@ -110,6 +110,16 @@ TEST(http_server_limits, a_client_that_does_not_read_is_cut_and_reported) {
   EXPECT_FALSE(reports.back().was_sent);
 }
 
+TEST(http_server_limits, what_a_client_does_not_read_is_bounded) {
+  running_server server(with(&limits::write, 50ms));
+  client peer(server.port(), 4096);
+
+  peer.send("GET /big HTTP/1.1\r\nHost: a\r\n\r\n");  // 1 MiB
+
+  ASSERT_TRUE(eventually([&] { return server.stats().timed_out_write == 1; }));
+  EXPECT_LT(server.stats().bytes_out, 256u * 1024u) << "the kernel took this much";
+}
+
 TEST(http_server_limits, a_handler_is_not_cut_by_the_connection_limits) {
   limits bounds;
   bounds.header = bounds.body = bounds.write = bounds.keep_alive = 1ms;
