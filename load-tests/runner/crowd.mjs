@@ -14,10 +14,11 @@ export class Crowd {
       if (users <= 0) break;
       const ledger = join(stage.root, `ledger-${i}.csv`);
       const child = start(swarm, ['run', '--keys', stage.keys, '--issuer', stage.issuer, '--epoch', String(epoch),
-        '--port', String(stage.port), '--certificate', stage.certificate, '--source', `127.0.1.${i + 1}`,
+        '--port', String(stage.port), '--certificate', stage.anchors, '--source', `127.0.1.${i + 1}`,
         '--first', String(i * share), '--users', String(users), '--think', String(profile.think), '--ramp-factor', String(profile.ramp_factor ?? 1),
         '--access-lifetime', String(profile.access_lifetime), '--ledger', ledger,
-        '--handshakes', String(profile.handshakes ?? 16), '--sign-ins', String(profile.sign_ins_per_second / profile.generators)]);
+        '--handshakes', String(profile.handshakes ?? 16), '--sign-ins', String(profile.sign_ins_per_second / profile.generators),
+        ...(profile.resume ? ['--resume'] : [])]);
       const member = { child, ledger, users, last: null, final: null };
       createInterface({ input: child.stdout }).on('line', (line) => {
         const said = JSON.parse(line);
@@ -59,7 +60,13 @@ export class Crowd {
           p50_ms: quantile(buckets, 0.5) / 1000, p95_ms: quantile(buckets, 0.95) / 1000, p99_ms: quantile(buckets, 0.99) / 1000,
           p999_ms: quantile(buckets, 0.999) / 1000, max_ms: Math.max(...each.map((one) => one.ops[op].max_us)) / 1000, buckets };
       }
-      phases[name] = { seconds: Math.max(...each.map((one) => one.wall_us)) / 1e6, cpu_seconds: total((one) => one.cpu_us) / 1e6,
+      const counts = {};
+      for (const { counts: some } of each) {
+        for (const [what, count] of Object.entries(some)) {
+          counts[what] = what.endsWith('_us') ? Math.max(counts[what] ?? 0, count) : (counts[what] ?? 0) + count;
+        }
+      }
+      phases[name] = { counts, seconds: Math.max(...each.map((one) => one.wall_us)) / 1e6, cpu_seconds: total((one) => one.cpu_us) / 1e6,
         begun: total((one) => one.begun), late: total((one) => one.late),
         mean_lateness_ms: total((one) => one.lateness_us) / 1000 / Math.max(1, total((one) => one.begun)),
         worst_lateness_ms: Math.max(...each.map((one) => one.worst_us)) / 1000, ops };

@@ -12,7 +12,8 @@ import { renderReport } from './report.mjs';
 import { Sampler } from './sampler.mjs';
 import { Stage } from './stage.mjs';
 import { parseToml } from './toml.mjs';
-import { judge } from './verdict.mjs';
+import { runTrials } from './trials.mjs';
+import { judge, judgeRatio } from './verdict.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const say = (text) => process.stderr.write(`==> ${text}\n`);
@@ -65,9 +66,10 @@ async function play(stage, crowd, sampler, profile) {
     crowd.tell(`storm ${profile.storm}`);
     await sleep((profile.storm + 2) * 1000);
   }
+  const trials = await runTrials({ stage, crowd, sampler, profile }, say);
   sampler.phase = 'down';
   crowd.tell('down');
-  return last;
+  return { last, trials };
 }
 
 async function perform(stage, options) {
@@ -91,14 +93,14 @@ async function perform(stage, options) {
     if (count++ % 10 === 0) say(`${line.t.toFixed(0)} s ${line.phase}: ${line.connected_server} connected, ${line.answered} right, ${line.failed} failed${line.failed > 0 ? ` (${crowd.members.map(({ last }) => last?.last_failure).find(Boolean)})` : ''}, p99 ${line.p99_ms} ms`);
   };
   try {
-    const last = await play(stage, crowd, sampler, profile);
+    const { last, trials } = await play(stage, crowd, sampler, profile);
     const totals = await crowd.finish();
     await sampler.close();
     const steady = sampler.lines.filter(({ phase }) => phase === 'steady');
     const table = await compareLedgers(stage, crowd, totals.doubtful);
     const metrics = await Promise.all(stage.servers.map(({ internal }) => fetchText(internal, '/metrics')));
     const cpu = (name) => (last[name] - steady[0][name]) / Math.max(0.001, last.t - steady[0].t);
-    return { profile: options.name, settings: profile, began, machine, ...totals, table, timeline: sampler.lines,
+    return { profile: options.name, settings: profile, began, machine, ...totals, trials, table, timeline: sampler.lines,
       connected: Math.min(...steady.map(({ connected_server }) => connected_server)),
       database_connections: Math.max(...sampler.lines.map(({ database_connections }) => database_connections ?? 0)),
       server_kib_per_user: (last.server_rss - idle) / 1024 / profile.users, idle_server_rss: idle,
@@ -119,12 +121,9 @@ function print(verdict, isTap) {
   if (isTap) process.stdout.write(`1..${verdict.length}\n`);
 }
 
-async function main() {
-  const options = chosen();
+/** One run on a stage of its own, judged and reported. */
+async function runOnce(options) {
   const stage = new Stage(options.profile, { binary: join(options.bin, 'pam-auth'), folder: options.out, pgbouncer: options.pgbouncer });
-  const interrupted = () => process.exit(130); // children are killed on exit
-  process.once('SIGINT', interrupted);
-  process.once('SIGTERM', interrupted);
   let result;
   try {
     await stage.open();
@@ -138,12 +137,32 @@ async function main() {
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'report.json'), JSON.stringify(result, null, 1));
   writeFileSync(join(folder, 'report.html'), renderReport(result));
-  print(result.verdict, options.tap);
   for (const [why, count] of Object.entries(result.failures)) say(`failed ${count} times: ${why}`);
   const { servers, postgres, pgbouncer, generators } = result.steady_cores;
   say(`steady: ${result.steady_rate.toFixed(0)} answers/s; cores: servers ${servers.toFixed(2)}, PostgreSQL ${postgres.toFixed(2)}, PgBouncer ${pgbouncer.toFixed(2)}, generators ${generators.toFixed(2)}`);
   say(`report: ${join(folder, 'report.html')}`);
-  return result.verdict.every(({ met }) => met) ? 0 : 1;
+  return result;
+}
+
+async function main() {
+  const interrupted = () => process.exit(130); // children are killed on exit
+  process.once('SIGINT', interrupted);
+  process.once('SIGTERM', interrupted);
+  const options = chosen();
+  const { profile } = options;
+  const verdict = [];
+  let base = null;
+  if (profile.base_users) {
+    // The same requests a second from fewer users, each of whom acts so much more often.
+    const think = (profile.think * profile.base_users) / profile.users;
+    base = await runOnce({ ...options, name: `${options.name}-base`, profile: { ...profile, users: profile.base_users, think } });
+    verdict.push(...base.verdict.map((line) => ({ ...line, text: `${profile.base_users} users: ${line.text}` })));
+  }
+  const result = await runOnce(options);
+  verdict.push(...result.verdict);
+  if (base) verdict.push(...judgeRatio(profile, base, result));
+  print(verdict, options.tap);
+  return verdict.every(({ met }) => met) ? 0 : 1;
 }
 
 main().then((code) => process.exit(code), (failure) => {

@@ -46,6 +46,8 @@ export function renderReport(result) {
   const rows = Object.entries(result.phases).flatMap(([phase, of]) => Object.entries(of.ops).filter(([, op]) => op.count + op.failed > 0)
     .map(([name, op]) => `<tr><td>${phase}<td>${name}<td>${op.count}<td>${op.failed}${[op.p50_ms, op.p95_ms, op.p99_ms, op.p999_ms, op.max_ms].map((value) => `<td>${value.toFixed(2)}`).join('')}`));
   const machine = Object.entries(result.machine).map(([name, value]) => `<tr><td>${escape(name)}<td>${escape(value)}`);
+  const trials = Object.entries(result.trials).flatMap(([phase, seen]) => Object.entries({ seconds: result.phases[phase].seconds.toFixed(1), ...result.phases[phase].counts, ...seen })
+    .map(([what, value]) => `<tr><td>${phase}<td>${escape(what.replaceAll('_', ' ').replace(/ us$/, ', s'))}<td>${what.endsWith('_us') ? (value / 1e6).toFixed(3) : value}`));
   const failures = Object.entries(result.failures).map(([why, count]) => `<tr><td>${escape(why)}<td>${count}`);
   return `<!doctype html><html lang="en"><meta charset="utf-8"><title>PAM Auth load: ${escape(result.profile)}</title><style>
 body{font:14px/1.5 system-ui,sans-serif;max-width:800px;margin:2em auto;padding:0 1em;color:#222}svg{width:100%;font:11px system-ui,sans-serif}
@@ -53,5 +55,5 @@ table{border-collapse:collapse;margin:1em 0}td,th{padding:2px 10px;border-bottom
 <h1>PAM Auth under load: ${escape(result.profile)}</h1><p>${escape(result.began)}, commit ${escape(result.commit)}. Latencies run from the intended start of an action to its checked answer.</p>
 <h2>Verdict</h2><ul>${verdict.map(({ met, text }) => `<li class="${met ? 'met' : 'missed'}">${escape(text)}`).join('')}</ul>
 ${plots.join('')}<h2>Operations, ms</h2><table><tr><th>phase<th>operation<th>right<th>failed<th>p50<th>p95<th>p99<th>p99.9<th>max${rows.join('')}</table>
-${failures.length ? `<h2>Failures</h2><table>${failures.join('')}</table>` : ''}<h2>Machine</h2><table>${machine.join('')}</table></html>\n`;
+${trials.length ? `<h2>Life under load</h2><table><tr><th>phase<th>what<th>value${trials.join('')}</table>` : ''}${failures.length ? `<h2>Failures</h2><table>${failures.join('')}</table>` : ''}<h2>Machine</h2><table>${machine.join('')}</table></html>\n`;
 }

@@ -1,5 +1,6 @@
 // What a run needs around it: PostgreSQL, PgBouncer, the schema, users, and servers on one port.
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 
@@ -14,6 +15,11 @@ export async function freePort() {
 }
 
 const isRoot = process.getuid() === 0;
+
+async function newCertificate(certificate, key) {
+  await run('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
+    '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', key, '-out', certificate]);
+}
 
 /** PostgreSQL and PgBouncer refuse to run as root: the user postgres then. */
 const asServer = (program, args) =>
@@ -30,6 +36,7 @@ export class Stage {
     process.on('exit', () => rmSync(this.root, { recursive: true, force: true }));
     this.sockets = join(this.root, 'sock');
     this.servers = [];
+    this.leaving = []; // replaced, not ended yet
   }
 
   async open() {
@@ -86,9 +93,17 @@ export class Stage {
     this.certificate = join(this.root, 'localhost.crt');
     this.keys = join(this.root, 'keys.json');
     this.issuer = 'https://localhost:8443/auth/v1';
-    const key = join(this.root, 'localhost.key');
-    await run('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
-      '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', key, '-out', this.certificate]);
+    this.key = join(this.root, 'localhost.key');
+    [this.nextCertificate, this.nextKey] = ['next.crt', 'next.key'].map((name) => join(this.root, name));
+    await newCertificate(this.certificate, this.key);
+    await newCertificate(this.nextCertificate, this.nextKey);
+    // Clients trust the certificate a reload will bring from the beginning.
+    this.anchors = join(this.root, 'anchors.pem');
+    writeFileSync(this.anchors, readFileSync(this.certificate, 'utf8') + readFileSync(this.nextCertificate, 'utf8'));
+    const tickets = join(this.root, 'tickets');
+    writeFileSync(tickets, randomBytes(64), { mode: 0o600 });
+    this.control = join(this.root, 'control');
+    mkdirSync(this.control, { mode: 0o700 });
     await run(this.binary, ['keys', 'generate', this.keys]);
     this.config = join(this.root, 'pam.toml');
     writeFileSync(this.config, `[server]
@@ -96,14 +111,15 @@ profile = "compatible"
 site_url = "https://localhost:8443"
 shards = 1
 drain_delay = "0s"
-drain_timeout = "10s"
+drain_timeout = "${this.profile.drain_timeout ?? '90s'}"
 [listen]
 address = "127.0.0.1"
 port = ${this.port}
 reuse_port = true
 [tls]
 certificate_file = "${this.certificate}"
-private_key_file = "${key}"
+private_key_file = "${this.key}"
+ticket_secret_file = "${tickets}"
 [limits]
 connections = 19000
 keep_alive = "${this.profile.keep_alive ?? '75s'}"
@@ -137,22 +153,54 @@ level = "${this.profile.log_level ?? 'info'}"
   }
 
   async startServers() {
-    for (let i = 0; i < this.profile.servers; ++i) {
-      const internal = await freePort();
-      const child = start(this.binary, ['serve', '--config', this.config],
-        { log: join(this.root, `log/server-${i}.log`), env: { PAM_INTERNAL__PORT: String(internal) } });
-      child.internal = internal;
-      this.servers.push(child);
-      await until(async () => {
-        if (child.result) throw new Error(`server ${i} ended: ${readFileSync(join(this.root, `log/server-${i}.log`), 'utf8')}`);
-        return (await fetchText(internal, '/readyz')).status === 200;
-      }, `server ${i}`, 30);
-    }
+    for (let i = 0; i < this.profile.servers; ++i) await this.startServer(i, await freePort());
+  }
+
+  /** Starts process `i`, which takes over from the one that has its place; resolves when it serves. */
+  async startServer(i, internal) {
+    const log = join(this.root, `log/server-${i}.log`);
+    const readies = () => (existsSync(log) ? readFileSync(log, 'utf8').split('"event":"ready"').length : 1);
+    const before = readies();
+    const child = start(this.binary, ['serve', '--config', this.config, '--take-over'],
+      { log, env: { PAM_INTERNAL__PORT: String(internal), PAM_SERVER__CONTROL_SOCKET: join(this.control, String(i)) } });
+    child.internal = internal;
+    this.servers[i] = child;
+    // Not by /readyz alone: the one before it answers on the same port.
+    await until(async () => {
+      if (child.result) throw new Error(`server ${i} ended: ${readFileSync(log, 'utf8')}`);
+      return readies() > before && (await fetchText(internal, '/readyz')).status === 200;
+    }, `server ${i}`, 60);
+  }
+
+  /** Replaces process `i` without an interruption; resolves with the old one, which drains yet. */
+  async replace(i) {
+    const old = this.servers[i];
+    await this.startServer(i, old.internal);
+    this.leaving.push(old);
+    return old;
+  }
+
+  /** Kills process `i` with everything that is connected to it, and starts it again, as a supervisor would. */
+  async crash(i) {
+    const { internal } = this.servers[i];
+    await stop(this.servers[i], 'SIGKILL');
+    await this.startServer(i, internal);
+  }
+
+  /** Has every process reload; resolves when all have. */
+  async reload() {
+    await Promise.all(this.servers.map(async (server, i) => {
+      const log = join(this.root, `log/server-${i}.log`);
+      const reloads = () => readFileSync(log, 'utf8').split('"event":"reloaded"').length;
+      const before = reloads();
+      server.kill('SIGHUP');
+      await until(() => reloads() > before, `server ${i} to reload`, 30);
+    }));
   }
 
   /** Ends everything and removes the data. Logs that matter have been read by then. */
   async close() {
-    await Promise.all(this.servers.map((each) => stop(each)));
+    await Promise.all([...this.servers, ...this.leaving].map((each) => stop(each)));
     if (this.pgbouncer) await stop(this.pgbouncer, 'SIGTERM', 5);
     if (this.postgres) await stop(this.postgres, 'SIGINT', 30);
     await sleep(0);

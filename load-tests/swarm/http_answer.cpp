@@ -45,6 +45,8 @@ bool read_fields(std::string_view fields, http_answer& into, std::size_t& length
     const std::string_view name = line.substr(0, colon);
     const std::string_view value = trimmed(line.substr(colon + 1));
     if (equals_ignoring_case(name, "content-length") && !read_number(value, length)) return false;
+    if (equals_ignoring_case(name, "retry-after") && !read_number(value, into.retry_after.emplace()))
+      return false;
     if (equals_ignoring_case(name, "connection") && equals_ignoring_case(value, "close")) into.closes = true;
   }
   return true;

@@ -12,7 +12,8 @@ struct http_answer {
   std::string_view head;
   std::string_view body;
   bool closes = false;
-  std::size_t bytes = 0;  ///< head and body
+  std::optional<unsigned> retry_after;  ///< seconds
+  std::size_t bytes = 0;                ///< head and body
 };
 
 struct parsed_answer {

@@ -39,6 +39,7 @@ void add_plan(CLI::App& to, pam::load::swarm_plan& plan, double& think, std::int
   to.add_option("--ramp-factor", plan.ramp_factor, "think times while ramping are so much longer");
   to.add_option("--access-lifetime", lifetime, "seconds, as tokens.access_lifetime");
   to.add_option("--handshakes", plan.handshakes, "in flight while ramping")->check(CLI::PositiveNumber);
+  to.add_flag("--resume", plan.keeps_sessions, "keep TLS session tickets and resume with them");
   to.add_option("--read", plan.read_share, "share of actions that read the user");
   to.add_option("--list", plan.list_share, "share that lists sessions");
   to.add_option("--refresh", plan.refresh_share, "share that refreshes; the rest signs out and in");

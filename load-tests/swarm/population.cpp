@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "protocol/claims.hpp"
+#include "server/auth/known_devices.hpp"
 
 namespace pam::load {
 namespace {
@@ -76,6 +77,10 @@ std::string population::access_token(const seat& of, std::chrono::seconds issued
   auto token = keys_.sign(crypto::key_use::user, protocol::encode(claims));
   if (token.has_error()) throw std::runtime_error("cannot sign an access token: " + token.error().detail);
   return std::move(*token);
+}
+
+std::string population::device(const boost::uuids::uuid& account) const {
+  return auth::new_device_text(keys_, account);
 }
 
 std::string user_metadata_of(const seat& of) {

@@ -36,6 +36,8 @@ class population {
   /// An access token of the seeded session.
   [[nodiscard]] std::string access_token(const seat& of, std::chrono::seconds issued,
                                          std::chrono::seconds lifetime) const;
+  /// What the server would have given a device at which the account has signed in.
+  [[nodiscard]] std::string device(const boost::uuids::uuid& account) const;
 
   /// The password of every seeded account: one hash for all, or seeding 200,000 would take an hour.
   static constexpr char password[] = "Swarm-5d1e-of-users";

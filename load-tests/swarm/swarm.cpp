@@ -8,14 +8,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <ostream>
+#include <sstream>
 #include <stdexcept>
 #include <utility>
-
-#include <fmt/format.h>
-
-#include "protocol/refresh_token_text.hpp"
 
 namespace pam::load {
 namespace {
@@ -47,7 +43,7 @@ swarm::swarm(swarm_plan plan, const population& people, std::ostream& out)
     : plan_(std::move(plan)),
       people_(people),
       out_(out),
-      tls_(plan_.certificate),
+      tls_(plan_.certificate, plan_.keeps_sessions),
       source_(address_of(plan_.source, 0)),
       target_(address_of(plan_.address, plan_.port)),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),
@@ -148,18 +144,30 @@ void swarm::read_commands() {
 }
 
 void swarm::on_command(std::string_view line) {
-  constexpr std::string_view storm = "storm ";
-  if (line == "steady") return begin_steady();
-  if (line == "down") return enter(phase::down);
-  if (!line.starts_with(storm)) return;
-  double seconds = 0;
-  std::from_chars(line.data() + storm.size(), line.data() + line.size(), seconds);
+  std::istringstream words{std::string{line}};
+  std::string verb;
+  double first = 0;
+  double second = 0;
+  words >> verb >> first >> second;
+  if (verb == "steady") return begin_steady();
+  if (verb == "storm") return begin_storm(first);
+  if (verb == "calm") return enter(phase::herd);
+  if (verb == "herd") return begin_herd(static_cast<std::uint32_t>(first), second);
+  if (verb == "rolling") return enter(phase::rolling);
+  if (verb == "reload") return enter(phase::reload);
+  if (verb == "leave") return begin_leaving(static_cast<std::uint32_t>(first), second);
+  if (verb == "login") return begin_login(first);
+  if (verb == "down") return enter(phase::down);
+  throw std::runtime_error("no such command: " + std::string{line});
+}
+
+void swarm::begin_storm(double seconds) {
   enter(phase::storm);
   std::uniform_real_distribution<double> when(0, std::max(seconds, 0.001));
   for (std::uint32_t i = 0; i < plan_.users; ++i) {
     const auto after =
         std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(when(random_)));
-    timers_.push({now_ + after, i, true});
+    timers_.push({now_ + after, i, purpose::storm});
   }
 }
 
@@ -183,6 +191,7 @@ void swarm::finish_phase() {
 void swarm::enter(phase next) {
   finish_phase();
   phase_ = next;
+  for (std::uint32_t i = 0; i < plan_.users; ++i) users_[i].takes_part = false;
 }
 
 void swarm::ramp_up() {
@@ -208,13 +217,19 @@ void swarm::serve_timers() {
     timers_.pop();
     swarm_user& of = users_[due.user];
     if (phase_ == phase::down) continue;
-    if (due.is_storm) {
+    if (due.what == purpose::trial) {
+      if (!of.is_busy) go_on(of);
+      continue;
+    }
+    if (due.what == purpose::storm) {
       of.wants_storm = true;
       if (!of.is_busy) act(of, due.when);
       continue;
     }
     if (due.when != of.next) continue;  // planned anew since
-    if (of.is_busy) {
+    if (!may_act(of)) {
+      schedule(of);
+    } else if (of.is_busy) {
       of.is_overdue = true;
     } else {
       phase_tally& tally = now_tally();
@@ -250,7 +265,7 @@ void swarm::on_event(swarm_user& of, std::uint32_t events) {
       case tls_link::outcome::want_write:
         return watch(of, EPOLLOUT, false);
       default:
-        return fail(of, "handshake failed");
+        return lost(of, "handshake failed");
     }
   }
   if ((events & EPOLLOUT) != 0) flush(of);
@@ -265,7 +280,7 @@ void swarm::connect(swarm_user& of) {
   of.due = now_;
   of.gives_up = now_ + plan_.give_up;
   ++handshaking_;
-  if (!of.link.open(tls_, source_, target_)) return fail(of, "cannot connect");
+  if (!of.link.open(tls_, source_, target_)) return lost(of, "cannot connect");
   watch(of, EPOLLOUT, true);
 }
 
@@ -282,6 +297,8 @@ void swarm::on_connected(swarm_user& of) {
   watch(of, EPOLLIN, false);
   --handshaking_;
   ++connected_;
+  count(of.link.is_resumed() ? "handshakes_resumed" : "handshakes_full");
+  note_return(of);
   record(of);
   if (of.next == clock::time_point{}) {
     act_from_now_on(of);
@@ -301,14 +318,14 @@ std::chrono::milliseconds swarm::think() const {
 void swarm::act_from_now_on(swarm_user& of) {
   std::uniform_real_distribution<double> share(0, 1);
   of.next = now_ + std::chrono::duration_cast<clock::duration>(think() * share(random_));
-  timers_.push({of.next, of.index, false});
+  timers_.push({of.next, of.index, purpose::action});
 }
 
 void swarm::schedule(swarm_user& of) {
   // From the intended start, not from now: a slow server does not lower the rate it is measured at.
   std::uniform_real_distribution<double> share(0.5, 1.5);
   of.next += std::chrono::duration_cast<clock::duration>(think() * share(random_));
-  timers_.push({of.next, of.index, false});
+  timers_.push({of.next, of.index, purpose::action});
 }
 
 operation swarm::choose(const swarm_user& of) {
@@ -322,53 +339,21 @@ operation swarm::choose(const swarm_user& of) {
   if (drawn < plan_.read_share) return operation::read;
   if (drawn < plan_.read_share + plan_.list_share) return operation::list;
   if (drawn < plan_.read_share + plan_.list_share + plan_.refresh_share) return operation::refresh;
-  if (sign_in_budget_ < 1) return operation::read;
+  if (sign_in_budget_ < 1 || phase_ == phase::herd) return operation::read;
   sign_in_budget_ -= 1;  // who signs out signs in again
   return operation::sign_out;
 }
 
 void swarm::act(swarm_user& of, clock::time_point due) {
   if (of.link.state() == link_state::closed) {
-    if (!of.wants_storm) schedule(of);
-    of.wants_storm = false;
+    // The action follows once connected; its time still counts from when it was due.
+    if (!of.wants_storm) of.is_overdue = true;
     return connect(of);
   }
   const operation what = choose(of);
   of.due = due;
   if (!std::exchange(of.wants_storm, false)) schedule(of);
   send(of, what);
-}
-
-std::string swarm::request_of(const swarm_user& of, operation what) const {
-  const auto with_token = [&](std::string_view verb, std::string_view path) {
-    return fmt::format("{} {}{} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n{}\r\n", verb,
-                       plan_.prefix, path, plan_.host, of.access,
-                       verb == "POST" ? "Content-Length: 0\r\n" : "");
-  };
-  const auto for_token = [&](std::string_view grant, const std::string& body) {
-    return fmt::format(
-        "POST {}/token?grant_type={} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n"
-        "Content-Length: {}\r\n\r\n{}",
-        plan_.prefix, grant, plan_.host, body.size(), body);
-  };
-  switch (what) {
-    case operation::list:
-      return with_token("GET", "/sessions");
-    case operation::sign_out:
-      return with_token("POST", "/logout?scope=local");
-    case operation::refresh:
-      return for_token("refresh_token",
-                       fmt::format(R"({{"refresh_token":"{}"}})",
-                                   protocol::encode_refresh_token(crypto::image_of(of.model.token))));
-    case operation::sign_in:
-      return for_token("password", fmt::format(R"({{"email":"{}","password":"{}"}})", of.model.email,
-                                               population::password));
-    case operation::connect:
-    case operation::read:
-    case operation::refused:
-      break;
-  }
-  return with_token("GET", "/user");
 }
 
 void swarm::send(swarm_user& of, operation what) {
@@ -387,7 +372,7 @@ void swarm::flush(swarm_user& of) {
       left.remove_prefix(put.bytes);
       continue;
     }
-    if (put.what != tls_link::outcome::want_write) return fail(of, "connection lost while sending");
+    if (put.what != tls_link::outcome::want_write) return lost(of, "connection lost while sending");
     of.pending_out.erase(0, of.pending_out.size() - left.size());
     return watch(of, EPOLLIN | EPOLLOUT, false);
   }

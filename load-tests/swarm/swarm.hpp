@@ -41,8 +41,12 @@ struct swarm_plan {
   std::chrono::milliseconds give_up{15'000};  ///< no answer within it: failed
   std::size_t handshakes = 16;                ///< in flight while ramping
   double sign_ins_per_second = 1;             ///< this process's share of the hash budget
+  bool keeps_sessions = false;                ///< TLS tickets, to resume with
   double read_share = 0.70, list_share = 0.10, refresh_share = 0.15;  ///< the rest signs out and in
 };
+
+/// What a user does in a phase that signs everybody in at once.
+enum class attendance : std::uint8_t { absent, leaving, outside, entering };
 
 /// A user: connection, tokens, and when it acts next.
 struct swarm_user {
@@ -62,10 +66,27 @@ struct swarm_user {
   bool is_signed_in = true;
   bool is_certain = true;  ///< false: an answer was lost, the tables may know more of its session than we do
   bool wants_storm = false;
+  bool takes_part = false;  ///< in what the phase is about; who does not is a bystander
+  bool is_away = false;     ///< lost its connection in a herd and is not back yet
+  bool is_known_device = false;
+  attendance part = attendance::absent;
+  operation interrupted = operation::connect;  ///< to be sent again once connected; connect: nothing
+  clock::time_point interrupted_due{};
+  clock::time_point asked_at{};  ///< when it last tried to sign in, in a login phase
+  clock::time_point left_at{};   ///< when it went away, or wanted to sign in
 };
 
-/// Plays users until told to stop. Commands come as lines on standard input: `steady`, `storm SECONDS`,
-/// `down`; one JSON line a second and one at the end go to `out`.
+/// Plays users until told to stop. Commands come as lines on standard input; one JSON line a second and one
+/// at the end go to `out`.
+///
+///     steady                what follows is measured
+///     storm SECONDS         everybody refreshes once within them
+///     calm                  herd phase: nobody signs in or out any more, lost connections are no failures
+///     herd COUNT SECONDS    so many users lose their connections now and come back within the time
+///     rolling | reload      names what follows
+///     leave COUNT SECONDS   login phase: so many users sign out within the time and stay outside
+///     login SHARE           they all sign in now, the share of them from known devices
+///     down                  everybody finishes and leaves
 class swarm {
  public:
   swarm(swarm_plan plan, const population& people, std::ostream& out);
@@ -75,10 +96,11 @@ class swarm {
   int run();
 
  private:
+  enum class purpose : std::uint8_t { action, storm, trial };
   struct timer {
     clock::time_point when;
     std::uint32_t user;
-    bool is_storm;
+    purpose what;
     bool operator<(const timer& other) const { return when > other.when; }  // earliest first
   };
 
@@ -90,6 +112,7 @@ class swarm {
   void read_commands();
   void enter(phase next);
   void begin_steady();
+  void begin_storm(double seconds);
   void ramp_up();
   void ramp_down();
   void serve_timers();
@@ -103,6 +126,7 @@ class swarm {
   void act(swarm_user& of, clock::time_point due);
   operation choose(const swarm_user& of);
   void send(swarm_user& of, operation what);
+  // Requests (swarm_requests.cpp).
   std::string request_of(const swarm_user& of, operation what) const;
   void flush(swarm_user& of);
   void watch(swarm_user& of, std::uint32_t events, bool is_new);
@@ -111,6 +135,22 @@ class swarm {
   [[nodiscard]] double slowness() const;
   [[nodiscard]] std::chrono::milliseconds think() const;
 
+  // Herds and sign-ins of everybody (swarm_trials.cpp).
+  void begin_herd(std::uint32_t count, double seconds);
+  bool comes_back(swarm_user& of);
+  void note_return(swarm_user& of);
+  void begin_leaving(std::uint32_t count, double seconds);
+  void begin_login(double known_share);
+  void go_on(swarm_user& of);
+  [[nodiscard]] bool is_told_to_wait(const swarm_user& of, const http_answer& answer) const;
+  void wait_for_turn(swarm_user& of, const http_answer& answer);
+  void try_again(swarm_user& of);
+  void note_entry(swarm_user& of);
+  [[nodiscard]] bool may_act(const swarm_user& of) const;
+  void plan_trial(swarm_user& of, double after, double within);
+  void count(std::string_view name, std::uint64_t more = 1) { now_tally().counts[name] += more; }
+  void at_most(std::string_view name, clock::duration value);
+
   // Answers (swarm_answers.cpp).
   void on_readable(swarm_user& of);
   void on_answer(swarm_user& of, const http_answer& answer);
@@ -118,6 +158,7 @@ class swarm {
   void adopt(swarm_user& of, new_tokens& tokens);
   void record(swarm_user& of);
   void fail(swarm_user& of, std::string_view reason, bool may_have_happened = true);
+  void lost(swarm_user& of, std::string_view reason);
   void drop(swarm_user& of);
   void become_free(swarm_user& of);
 
@@ -151,6 +192,9 @@ class swarm {
   std::uint32_t started_ = 0;  ///< users that have begun to connect
   std::size_t handshaking_ = 0;
   std::uint32_t connected_ = 0;
+  std::uint32_t away_ = 0;          ///< users of a herd who are not back yet
+  std::uint32_t outside_ = 0;       ///< users of a login phase who are not signed in
+  double back_within_ = 1;          ///< seconds in which who lost its connection returns
   std::uint32_t closed_ = 0;        ///< while ramping down
   std::vector<std::string> ended_;  ///< ledger lines of sessions that were signed out
   bool is_input_open_ = true;

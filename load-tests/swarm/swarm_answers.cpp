@@ -23,8 +23,9 @@ void swarm::on_readable(swarm_user& of) {
     const tls_link::transfer got = of.link.read(std::span<char>(buffer_));
     if (got.what == tls_link::outcome::want_read) return;
     if (got.what != tls_link::outcome::done) {
-      if (of.is_busy) return fail(of, "connection lost");
+      if (of.is_busy) return lost(of, "connection lost");
       ++tally_.lost_idle;
+      if (comes_back(of)) return;
       return drop(of);
     }
     std::string_view bytes(buffer_.data(), got.bytes);
@@ -47,7 +48,9 @@ void swarm::on_answer(swarm_user& of, const http_answer& answer) {
   now_ = clock::now();
   const bool closes = answer.closes;
   const std::string_view why = judge(of, answer);
-  if (!why.empty()) {
+  if (!why.empty() && is_told_to_wait(of, answer)) {
+    wait_for_turn(of, answer);
+  } else if (!why.empty()) {
     // Whoever was told that nothing was done is certain: the table must say so too.
     fail(of, why, answer.status != 503 || check_.may_have_happened(answer.body));
   } else {
@@ -70,7 +73,8 @@ std::string_view swarm::judge(swarm_user& of, const http_answer& answer) {
                             : of.doing == operation::refused ? 403
                                                              : 200;
   if (answer.status != expected) {
-    if (answer.status == 503) return "503";
+    if (answer.status == 503) return answer.retry_after ? "503" : "503 without Retry-After";
+    if (answer.status < 500 && is_common(of.doing)) count("signed_out");
     if (answer.status >= 500) return "5xx";
     return answer.status == 403 ? "403" : answer.status == 400 ? "400" : "another status";
   }
@@ -111,6 +115,8 @@ void swarm::record(swarm_user& of) {
   ++tally_.answered;
   const auto took = std::chrono::duration_cast<std::chrono::microseconds>(now_ - of.due);
   now_tally().rows[static_cast<std::size_t>(of.doing)].latency.add(took);
+  if (is_common(of.doing) && !of.takes_part) now_tally().others.add(took);
+  if (of.doing == operation::sign_in) note_entry(of);
 }
 
 // A failed action is not repeated: the user goes on with its next one, over a new connection.
@@ -128,6 +134,11 @@ void swarm::fail(swarm_user& of, std::string_view reason, bool may_have_happened
     of.next = now_;
     schedule(of);  // nobody is left behind: it tries again later
   }
+  try_again(of);
+}
+
+void swarm::lost(swarm_user& of, std::string_view reason) {
+  if (!comes_back(of)) fail(of, reason);
 }
 
 void swarm::drop(swarm_user& of) {
@@ -140,6 +151,7 @@ void swarm::drop(swarm_user& of) {
 void swarm::become_free(swarm_user& of) {
   of.is_busy = false;
   if (phase_ == phase::down) return;
+  if (of.interrupted != operation::connect || of.part != attendance::absent) return go_on(of);
   if (std::exchange(of.is_overdue, false)) return act(of, of.next);
   if (of.wants_storm) act(of, now_);
 }

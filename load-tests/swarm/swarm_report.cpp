@@ -15,10 +15,12 @@ void swarm::report_second() {
   out_
       << fmt::format(
              R"({{"t":{:.3f},"phase":"{}","connected":{},"handshaking":{},"started":{},"answered":{},"failed":{},)"
-             R"("begun":{},"late":{},"p50_us":{},"p99_us":{},"cpu_us":{},"rss":{},"last_failure":"{}"}})",
+             R"("begun":{},"late":{},"p50_us":{},"p99_us":{},"away":{},"outside":{},"cpu_us":{},"rss":{},)"
+             R"("last_failure":"{}"}})",
              std::chrono::duration<double>(wall).count(), to_string(phase_), connected_, handshaking_,
              started_, tally_.answered, tally_.failed, of.begun, of.late, all.quantile(0.5).count(),
-             all.quantile(0.99).count(), cpu_time().count(), resident_bytes(), tally_.last_failure)
+             all.quantile(0.99).count(), away_, outside_, cpu_time().count(), resident_bytes(),
+             tally_.last_failure)
       << "\n"
       << std::flush;
 }

@@ -10,15 +10,23 @@
 namespace pam::load {
 namespace {
 
-std::string row_json(std::string_view name, const phase_tally::row& of) {
+std::string row_json(std::string_view name, const histogram& latency, std::uint64_t failed) {
   std::string buckets;
   for (std::size_t i = 0; i < histogram::buckets; ++i) {
-    const std::uint64_t count = of.latency.count_in(i);
+    const std::uint64_t count = latency.count_in(i);
     if (count == 0) continue;
     buckets += fmt::format("{}[{},{}]", buckets.empty() ? "" : ",", histogram::greatest_in(i), count);
   }
-  return fmt::format(R"("{}":{{"count":{},"failed":{},"max_us":{},"buckets":[{}]}})", name,
-                     of.latency.count(), of.failed, of.latency.max().count(), buckets);
+  return fmt::format(R"("{}":{{"count":{},"failed":{},"max_us":{},"buckets":[{}]}})", name, latency.count(),
+                     failed, latency.max().count(), buckets);
+}
+
+std::string counts_json(const phase_tally& of) {
+  std::string text;
+  for (const auto& [name, count] : of.counts) {
+    text += fmt::format(R"({}"{}":{})", text.empty() ? "" : ",", name, count);
+  }
+  return text;
 }
 
 }  // namespace
@@ -30,7 +38,8 @@ std::string_view to_string(operation of) {
 }
 
 std::string_view to_string(phase of) {
-  constexpr std::array<std::string_view, phases> names{"ramp", "steady", "storm", "down"};
+  constexpr std::array<std::string_view, phases> names{"ramp",    "steady", "storm", "herd",
+                                                       "rolling", "reload", "login", "down"};
   return names[static_cast<std::size_t>(of)];
 }
 
@@ -50,9 +59,12 @@ std::string tally::to_json() const {
         p == 0 ? "" : ",", to_string(static_cast<phase>(p)), of.wall.count(), of.cpu.count(), of.begun,
         of.late, of.lateness.count(), of.worst_lateness.count());
     for (std::size_t o = 0; o < operations; ++o) {
-      text += (o == 0 ? "" : ",") + row_json(to_string(static_cast<operation>(o)), of.rows[o]);
+      text += (o == 0 ? "" : ",") +
+              row_json(to_string(static_cast<operation>(o)), of.rows[o].latency, of.rows[o].failed);
     }
-    text += "}}";
+    text += "," + row_json("others", of.others, 0) + "," + row_json("known", of.known, 0) + "," +
+            row_json("strangers", of.strangers, 0) + "," + row_json("refusals", of.refusals, 0);
+    text += fmt::format(R"(}},"counts":{{{}}}}})", counts_json(of));
   }
   text += R"(},"failures":{)";
   const char* separator = "";

@@ -15,9 +15,13 @@ namespace pam::load {
 enum class operation : std::uint8_t { connect, read, list, refresh, sign_out, refused, sign_in };
 inline constexpr std::size_t operations = 7;
 [[nodiscard]] std::string_view to_string(operation of);
+/// What signed-in users do all day; asked again, it gets the same answer.
+[[nodiscard]] constexpr bool is_common(operation of) {
+  return of == operation::read || of == operation::list || of == operation::refresh;
+}
 
-enum class phase : std::uint8_t { ramp, steady, storm, down };
-inline constexpr std::size_t phases = 4;
+enum class phase : std::uint8_t { ramp, steady, storm, herd, rolling, reload, login, down };
+inline constexpr std::size_t phases = 8;
 [[nodiscard]] std::string_view to_string(phase of);
 
 /// What one phase brought.
@@ -27,6 +31,13 @@ struct phase_tally {
     std::uint64_t failed = 0;
   };
   std::array<row, operations> rows;
+  // What a phase's trial asks beside: each has a line of its own, and its values are in `rows` as well.
+  histogram others;     ///< reads, lists and refreshes of users who take no part in it
+  histogram known;      ///< until signed in, of known devices
+  histogram strangers;  ///< until signed in, of everybody else
+  histogram refusals;   ///< until told to try again later
+  /// By name; names that end in `_us` are maxima, the others sums.
+  std::map<std::string_view, std::uint64_t> counts;
   std::chrono::microseconds wall{0};
   std::chrono::microseconds cpu{0};       ///< of this process
   std::uint64_t begun = 0;                ///< actions whose user was free when they were due

@@ -12,13 +12,21 @@
 
 namespace pam::load {
 
-tls_client::tls_client(const std::string& certificate_file) : context_(SSL_CTX_new(TLS_client_method())) {
+tls_client::tls_client(const std::string& certificate_file, bool keeps_sessions)
+    : context_(SSL_CTX_new(TLS_client_method())) {
   if (context_ == nullptr) throw std::runtime_error("OpenSSL gives no client context");
   SSL_CTX_set_min_proto_version(context_, TLS1_2_VERSION);
   SSL_CTX_set_mode(context_, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_set_read_ahead(context_, 1);
-  SSL_CTX_set_session_cache_mode(context_, SSL_SESS_CACHE_OFF);
+  if (keeps_sessions) {
+    SSL_CTX_set_session_cache_mode(context_, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    // A server that dies says no goodbye; its clients resume all the same, as browsers do.
+    SSL_CTX_set_options(context_, SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_sess_set_new_cb(context_, &tls_client::keep_session);
+  } else {
+    SSL_CTX_set_session_cache_mode(context_, SSL_SESS_CACHE_OFF);
+  }
   if (SSL_CTX_load_verify_locations(context_, certificate_file.c_str(), nullptr) != 1) {
     SSL_CTX_free(context_);
     throw std::runtime_error("no PEM certificate in " + certificate_file);
@@ -30,6 +38,16 @@ tls_client::tls_client(const std::string& certificate_file) : context_(SSL_CTX_n
 
 tls_client::~tls_client() {
   SSL_CTX_free(context_);
+}
+
+// Called from within SSL_read of the link whose ticket has come.
+int tls_client::keep_session(ssl_st* connection, ssl_session_st* session) {
+  static_cast<tls_link*>(SSL_get_app_data(connection))->session_.reset(session);
+  return 1;  // the reference is ours
+}
+
+void tls_link::session_delete::operator()(ssl_session_st* of) const {
+  SSL_SESSION_free(of);
 }
 
 void tls_link::ssl_delete::operator()(ssl_st* of) const {
@@ -58,6 +76,9 @@ bool tls_link::open(const tls_client& context, const sockaddr_in& source, const 
     return false;
   }
   SSL_set_tlsext_host_name(ssl_.get(), "localhost");
+  SSL_set_app_data(ssl_.get(), this);
+  // A ticket that cannot be used any more means a full handshake.
+  if (session_) SSL_set_session(ssl_.get(), session_.get());
   SSL_set_connect_state(ssl_.get());
   state_ = link_state::connecting;
   return true;
@@ -112,6 +133,10 @@ bool tls_link::has_pending() const {
   return ssl_ && SSL_has_pending(ssl_.get()) == 1;
 }
 
+bool tls_link::is_resumed() const {
+  return SSL_session_reused(ssl_.get()) == 1;
+}
+
 void tls_link::close() {
   if (ssl_ && state_ == link_state::ready) {
     ERR_clear_error();
@@ -122,6 +147,8 @@ void tls_link::close() {
 }
 
 void tls_link::abort() {
+  // Else OpenSSL takes the missing close_notify for an attack and forgets the session.
+  if (ssl_) SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
   ssl_.reset();
   if (descriptor_ >= 0) ::close(descriptor_);
   descriptor_ = -1;

@@ -11,6 +11,7 @@
 
 struct ssl_st;
 struct ssl_ctx_st;
+struct ssl_session_st;
 
 namespace pam::load {
 
@@ -19,13 +20,16 @@ namespace pam::load {
 class tls_client {
  public:
   /// Throws when the file is no PEM certificate.
-  explicit tls_client(const std::string& certificate_file);
+  /// @param keeps_sessions  every link keeps its newest ticket (some 2 KiB) and resumes with it
+  tls_client(const std::string& certificate_file, bool keeps_sessions);
   ~tls_client();
   tls_client(const tls_client&) = delete;
   tls_client& operator=(const tls_client&) = delete;
   [[nodiscard]] ssl_ctx_st* native() const { return context_; }
 
  private:
+  static int keep_session(ssl_st* connection, ssl_session_st* session);
+
   ssl_ctx_st* context_;
 };
 
@@ -53,20 +57,27 @@ class tls_link {
   transfer read(std::span<char> into);
   transfer write(std::string_view from);
   [[nodiscard]] bool has_pending() const;
+  /// Whether the handshake resumed an earlier session. @pre the link is ready
+  [[nodiscard]] bool is_resumed() const;
   void close();
-  /// Closes without a word to the peer.
+  /// Closes without a TLS word to the peer; the session stays resumable.
   void abort();
 
   [[nodiscard]] int descriptor() const { return descriptor_; }
   [[nodiscard]] link_state state() const { return state_; }
 
  private:
+  friend class tls_client;
   struct ssl_delete {
     void operator()(ssl_st* of) const;
+  };
+  struct session_delete {
+    void operator()(ssl_session_st* of) const;
   };
   outcome explain(int result);
 
   std::unique_ptr<ssl_st, ssl_delete> ssl_;
+  std::unique_ptr<ssl_session_st, session_delete> session_;  ///< to resume with; empty: none yet
   int descriptor_ = -1;
   link_state state_ = link_state::closed;
 };

@@ -37,6 +37,16 @@ TEST(http_answer, no_content_needs_no_length_and_close_is_seen) {
   EXPECT_TRUE(parsed.answer->closes);
 }
 
+TEST(http_answer, says_when_to_come_back) {
+  const parsed_answer parsed =
+      parse_answer("HTTP/1.1 503 Busy\r\nRetry-after: 7\r\nContent-Length: 0\r\n\r\n");
+  ASSERT_TRUE(parsed.answer);
+  EXPECT_EQ(parsed.answer->retry_after, 7U);
+  EXPECT_FALSE(parse_answer(whole).answer->retry_after);
+  EXPECT_TRUE(
+      parse_answer("HTTP/1.1 503 Busy\r\nRetry-After: soon\r\nContent-Length: 0\r\n\r\n").is_malformed);
+}
+
 TEST(http_answer, refuses_what_is_no_final_http_answer) {
   EXPECT_TRUE(parse_answer("SSH-2.0").is_malformed);
   EXPECT_TRUE(parse_answer("HTTP/1.1 1000 x\r\n\r\n").is_malformed);
