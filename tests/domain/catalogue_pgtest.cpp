@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <fstream>
 #include <memory>
@@ -17,6 +19,7 @@
 
 #include "server/auth/statements.hpp"
 #include "server/cli/migration_runner.hpp"
+#include "tests/domain/plan_table.hpp"
 #include "tests/support/test_database.hpp"
 
 namespace {
@@ -96,6 +99,18 @@ std::vector<writing> writings(const std::string& session, const std::string& fre
 
 /// Writes nothing to a table: partitions that are there already, and DDL that does nothing twice.
 constexpr std::string_view ddl_part = "ensure_partitions";
+
+/// A line of the table in docs: what, its name where it is prepared, its batch, the row it locks, whether it
+/// may be sent again and why.
+std::string table_line(const statement& what, const std::string& does, const std::string& why) {
+  constexpr std::array ranks{"none", "session", "claim", "account", "other"};
+  const bool is_locking = what.opts.rank != pam::db::lock_rank::none;
+  return "| " + does + " | `" + std::string{what.name.view()} + "` | " +
+         (what.opts.batch == pam::db::batch::shared ? "shared" : "alone") + " | " +
+         ranks.at(static_cast<std::size_t>(what.opts.rank)) +
+         (is_locking ? ", by $" + std::to_string(what.opts.conflict_key + 1) : "") + " | " +
+         (what.opts.repeat == pam::db::repeat::safe ? "yes" : "no") + " | " + why + " |\n";
+}
 
 bool writes(const statement& what) {
   return std::regex_search(std::string{what.sql}, std::regex{R"(\b(UPDATE|INSERT|DELETE) )"});
@@ -187,7 +202,12 @@ class catalogue : public testing::Test {
 };
 
 TEST_F(catalogue, says_truly_what_may_be_sent_again) {
-  std::string table = "| statement | batch | locks | sent again | why |\n|---|---|---|---|---|\n";
+  std::string table =
+      "# Statements\n\nThe catalogue of the server, made by `./dev docs statements` from a test that runs "
+      "each of "
+      "them twice.\n\n| statement | name | batch | locks | sent again | why |\n|---|---|---|---|---|---|\n";
+  std::string reads;
+  std::size_t lines = 0;
   std::set<std::string_view> used;
   const auto cases = writings(session_, fresh_);
   for (const statement* what : pam::auth::statement_catalogue()) {
@@ -209,6 +229,10 @@ TEST_F(catalogue, says_truly_what_may_be_sent_again) {
     if (found == cases.end()) {
       EXPECT_EQ(seen.first, seen.before);
       EXPECT_EQ(what->opts.repeat, pam::db::repeat::safe);
+      reads += what->sql.find(ddl_part) != std::string_view::npos
+                   ? table_line(*what, "make missing partitions", "those that are there are left alone")
+                   : table_line(*what, pam::tests::summary_of(std::string{what->sql}), "it changes nothing");
+      ++lines;
       continue;
     }
     EXPECT_NE(seen.first, seen.before) << "the first run did nothing: the case proves nothing";
@@ -217,18 +241,15 @@ TEST_F(catalogue, says_truly_what_may_be_sent_again) {
     } else {
       EXPECT_NE(seen.second, seen.first) << "it may be sent again: say so";
     }
-    constexpr std::array ranks{"", "session", "claim", "account", "other"};
-    table += std::string{"| "} + found->name + " | " +
-             (what->opts.batch == pam::db::batch::shared ? "shared" : "alone") + " | " +
-             ranks.at(static_cast<std::size_t>(what->opts.rank)) + ", by $" +
-             std::to_string(what->opts.conflict_key + 1) + " | " +
-             (what->opts.repeat == pam::db::repeat::safe ? "yes" : "no") + " | " + found->why + " |\n";
+    table += table_line(*what, found->name, found->why);
+    ++lines;
   }
   EXPECT_EQ(used.size(), cases.size()) << "a case without a statement";
+  EXPECT_EQ(lines, pam::auth::statement_catalogue().size());
   const char* file = std::getenv("PAM_TEST_STATEMENT_TABLE");
   if (file == nullptr) return;
   std::ofstream out{file};
-  out << table;
+  out << table << reads;
   ASSERT_TRUE(out.flush()) << "could not write " << file;
 }
 

@@ -3,7 +3,7 @@
 # into build/docs (docs/adr/0032). Sourced, never run.
 
 # One function a page: page_NAME FOLDER writes it into the folder and prints the file's name.
-docs_pages=(configuration entities)
+docs_pages=(configuration entities statements)
 
 page_configuration() {
   build/release/bin/pam-auth config reference >"$1/configuration.md"
@@ -31,6 +31,23 @@ page_entities() {
   ) || status=1
   tests/support/services.sh stop "$services" >&2
   [ "$status" -eq 0 ] && echo "$1/entities.md"
+}
+
+# Every statement the server sends, with its batch, its lock and whether it may be sent again: written by the test
+# that proves it.
+page_statements() {
+  local file="$PWD/$1/statements.md" services="$PWD/build/docs/services" status=0
+  build_preset release catalogue_pgtests >&2 || return 1
+  rm -f "$file"
+  tests/support/services.sh start "$services" >&2 || return 1
+  (
+    set -a
+    # shellcheck source=/dev/null
+    source "$services/env"
+    PAM_TEST_STATEMENT_TABLE="$file" build/release/bin/catalogue_pgtests --gtest_filter='catalogue.says_truly*' >&2
+  ) || status=1
+  tests/support/services.sh stop "$services" >&2
+  [ "$status" -eq 0 ] && [ -s "$file" ] && echo "$1/statements.md"
 }
 
 # dev_docs [PAGE...]   all pages, or the named ones

@@ -18,6 +18,7 @@ packages_of() {
       [ "$(node_major)" -ge 18 ] || echo nodejs
       ;;
     wrk) echo wrk ;;
+    patroni) echo patroni etcd-server ;;
     python) echo python3 python3-venv ;;
     run) echo postgresql-15 pgbouncer curl openssl ca-certificates util-linux ;;
     test)
@@ -75,7 +76,7 @@ install_packages() {
   [ "$status" -eq 0 ] || die "apt-get failed (see above); fix it and run the same command again"
 }
 
-# ensure_packages KIND...   kinds: format, build, run, test, bench, load, wrk
+# ensure_packages KIND...   kinds: format, build, run, test, bench, load, wrk, patroni
 ensure_packages() {
   local kind wanted=() missing=()
   for kind in "$@"; do

@@ -86,6 +86,14 @@ test_chaos() {
     env PAM_AUTH_BIN="$PWD/build/release/bin/pam-auth" tests/chaos/run
 }
 
+# Failovers by Patroni under load, two minutes: asked for by name only.
+test_patroni() {
+  install_node_packages
+  say "failovers by Patroni against build/release/bin/pam-auth"
+  run_tap patroni build/release/results/patroni.tap \
+    env PAM_AUTH_BIN="$PWD/build/release/bin/pam-auth" tests/chaos/run patroni.test.mjs
+}
+
 test_sdk() {
   say "SDK tests against build/release/bin/pam-auth"
   install_node_packages
@@ -267,6 +275,10 @@ dev_test() {
       ensure_packages build run test && build_preset release pam-auth
       test_chaos
       ;;
+    patroni)
+      ensure_packages build run test patroni && build_preset release pam-auth
+      test_patroni
+      ;;
     blackbox | sdk | wire)
       ensure_packages build run test && build_preset release pam-auth framing_server
       [ "$only" = sdk ] || test_blackbox
@@ -274,7 +286,7 @@ dev_test() {
       ;;
     load) ensure_packages build run load && build_preset release pam-auth swarm && test_load ;;
     all) test_everything ;;
-    *) die "no label '$only'; there are unit, pg, blackbox, sdk, chaos, layers, format, db, sql, fuzz, schema, plans, versions, load, wire, tsan" ;;
+    *) die "no label '$only'; there are unit, pg, blackbox, sdk, chaos, layers, format, db, sql, fuzz, schema, plans, versions, load, wire, tsan, patroni" ;;
   esac
   print_results
 }

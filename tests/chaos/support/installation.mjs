@@ -13,7 +13,8 @@ import { run, temporaryFolder, until } from '../../blackbox/support/server.mjs';
 const execute = promisify(execFile);
 const script = join(dirname(fileURLToPath(import.meta.url)), '../../support/cluster.sh');
 const isRoot = process.getuid() === 0;
-const asServer = isRoot ? ['setpriv', '--reuid=postgres', '--regid=postgres', '--clear-groups', '--'] : [];
+/** What a command is run through that must not be root: PostgreSQL and PgBouncer refuse. */
+export const asServer = isRoot ? ['setpriv', '--reuid=postgres', '--regid=postgres', '--clear-groups', '--'] : [];
 
 async function freePort() {
   const probe = createServer();
@@ -121,15 +122,24 @@ export class Installation {
 
   /** @param options.standby  node 2 streams from node 1 and may answer the servers' reads */
   async start(count, { standby = false } = {}) {
+    await this.cluster.do('make');
+    await this.cluster.sql('CREATE DATABASE auth', { database: 'postgres' });
+    this.pooler = new Pooler(join(this.folder, 'pooler'), this.cluster, await freePort());
+    this.pooler.configure();
+    await this.pooler.start();
+    await this.startOn(count, { hosts: [`127.0.0.1:${this.pooler.port}`], database: 'auth_rw',
+      replicas: standby ? [`auth@${this.cluster.sockets}:5402`] : [], direct: { host: this.cluster.sockets, port: 5401 },
+      // Once the schema is there: a standby copies it.
+      beforeServing: () => standby && this.cluster.do('standby', 2, 1) });
+  }
+
+  /** Servers on a PostgreSQL that runs; `direct` leads to its primary for the migrations. */
+  async startOn(count, { hosts, database, replicas = [], direct, beforeServing }) {
     const keys = join(this.folder, 'keys.json');
     const [key, certificate] = [join(this.folder, 'tls.key'), join(this.folder, 'tls.crt')];
     await execute('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
       '-keyout', key, '-out', certificate, '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1']);
     this.ca = readFileSync(certificate);
-    await this.cluster.do('make');
-    await this.cluster.sql('CREATE DATABASE auth', { database: 'postgres' });
-    this.pooler = new Pooler(join(this.folder, 'pooler'), this.cluster, await freePort());
-    this.pooler.configure();
     this.config = join(this.folder, 'pam.toml');
     writeFileSync(this.config, `[server]
 profile = "compatible"
@@ -149,14 +159,14 @@ request = "3s"
 memory_kib = 256
 passes = 1
 [database]
-hosts = ["127.0.0.1:${this.pooler.port}"]
-database = "auth_rw"
+hosts = ${JSON.stringify(hosts)}
+database = "${database}"
+replicas = ${JSON.stringify(replicas)}
 user = "pam_app"
 sslmode = "disable"
-${standby ? `replicas = ["auth@${this.cluster.sockets}:5402"]` : ''}
 [migrate]
-host = "${this.cluster.sockets}"
-port = 5401
+host = "${direct.host}"
+port = ${direct.port}
 database = "auth"
 user = "postgres"
 [accounts]
@@ -167,8 +177,7 @@ auto_confirm = true
       const { code } = await exited;
       if (code !== 0) throw new Error(`pam-auth ${args.join(' ')}: ${output.all}`);
     }
-    if (standby) await this.cluster.do('standby', 2, 1);
-    await this.pooler.start();
+    await beforeServing?.();
     for (let i = 0; i < count; ++i) {
       // Answers are judged by the load itself: the description cannot be fetched from a server that is down.
       this.servers.push({ isUndescribed: true, host: '127.0.0.1', ca: this.ca, port: await freePort(), internal_port: await freePort() });
