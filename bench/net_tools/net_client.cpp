@@ -4,9 +4,7 @@
 //   net_client hammer       keep-alive requests in a closed loop for some seconds
 //   net_client hold         connections with one request each, then idle until standard input ends
 //   net_client handshakes   connect, handshake, one request, reset; again and again
-#include <arpa/inet.h>
 #include <netinet/tcp.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -28,6 +26,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include "bench/net_tools/event_loop.hpp"
 #include "load-tests/swarm/histogram.hpp"
 #include "load-tests/swarm/http_answer.hpp"
 #include "load-tests/swarm/tally.hpp"
@@ -49,7 +48,8 @@ struct plan {
   std::size_t connections = 64;
   std::size_t in_flight = 64;  ///< handshakes at once
   double seconds = 2;
-  unsigned status = 200;  ///< what a right answer says
+  std::size_t answers = 0;  ///< hammer ends after so many, however long it takes; 0: by time
+  unsigned status = 200;    ///< what a right answer says
 };
 
 struct peer {
@@ -62,15 +62,6 @@ struct peer {
   bool is_ready = false;
 };
 
-sockaddr_in address_of(const std::string& text, std::uint16_t port) {
-  sockaddr_in made{};
-  made.sin_family = AF_INET;
-  made.sin_port = htons(port);
-  if (::inet_pton(AF_INET, text.c_str(), &made.sin_addr) != 1)
-    throw std::runtime_error("no IPv4 address: " + text);
-  return made;
-}
-
 class client {
  public:
   explicit client(plan how)
@@ -78,11 +69,9 @@ class client {
         tls_(how_.certificate.empty() ? nullptr : std::make_unique<load::tls_client>(how_.certificate)),
         source_(address_of(how_.source, 0)),
         target_(address_of(how_.address, how_.port)),
-        epoll_(::epoll_create1(EPOLL_CLOEXEC)),
         peers_(std::make_unique<peer[]>(how_.connections)) {
     read_requests();
   }
-  ~client() { ::close(epoll_); }
   client(const client&) = delete;
   client& operator=(const client&) = delete;
 
@@ -97,7 +86,8 @@ class client {
     std::fflush(stdout);
     answers_ = 0;
     latency_ = load::histogram{};
-    while (clock::now() < end && failed_ == 0) turn(100);
+    const auto goes_on = [&] { return how_.answers != 0 ? answers_ < how_.answers : clock::now() < end; };
+    while (goes_on() && failed_ == 0) turn(std::chrono::milliseconds{100});
     report(began, cpu);
   }
 
@@ -105,7 +95,7 @@ class client {
     const auto began = clock::now();
     const auto cpu = load::cpu_time();
     connect_all();
-    while (answers_ + failed_ < how_.connections) turn(1'000);
+    while (answers_ + failed_ < how_.connections) turn();
     report(began, cpu);
     std::array<char, 64> ignored;
     while (::read(STDIN_FILENO, ignored.data(), ignored.size()) > 0) continue;
@@ -116,7 +106,7 @@ class client {
     const auto began = clock::now();
     const auto cpu = load::cpu_time();
     connect_all();
-    while (answers_ + failed_ < how_.connections) turn(1'000);
+    while (answers_ + failed_ < how_.connections) turn();
     report(began, cpu);
   }
 
@@ -135,11 +125,11 @@ class client {
 
   void connect_all() {
     for (std::size_t i = 0; i < how_.connections; ++i) {
-      while (connecting_ >= how_.in_flight) turn(1'000);
+      while (connecting_ >= how_.in_flight) turn();
       peers_[i].request = next_request();
       open(peers_[i]);
     }
-    while (connecting_ > 0) turn(1'000);
+    while (connecting_ > 0) turn();
   }
 
   std::string_view next_request() { return requests_[next_++ % requests_.size()]; }
@@ -157,36 +147,27 @@ class client {
         throw std::runtime_error("cannot connect");
       }
     }
-    watch(of, EPOLLOUT, EPOLL_CTL_ADD);
+    loop_.add(of, descriptor(of), EPOLLOUT);
   }
 
   [[nodiscard]] int descriptor(const peer& of) const { return tls_ ? of.tls.descriptor() : of.plain; }
 
-  void watch(peer& of, std::uint32_t events, int how) {
-    epoll_event event{};
-    event.events = events;
-    event.data.ptr = &of;
-    if (::epoll_ctl(epoll_, how, descriptor(of), &event) != 0) throw std::runtime_error("epoll_ctl failed");
-  }
-
-  void turn(int wait) {
-    std::array<epoll_event, 256> ready;
-    const int count = ::epoll_wait(epoll_, ready.data(), 256, wait);
-    now_ = clock::now();
-    for (int i = 0; i < count; ++i)
-      on_event(*static_cast<peer*>(ready[static_cast<std::size_t>(i)].data.ptr));
+  void turn(clock::duration wait = std::chrono::seconds{1}) {
+    loop_.turn(wait, now_, [this](peer& of) { on_event(of); });
   }
 
   void on_event(peer& of) {
     if (of.is_ready) return on_readable(of);
     outcome done = outcome::done;
-    if (tls_) done = of.tls.advance();
-    if (done == outcome::want_read) return watch(of, EPOLLIN, EPOLL_CTL_MOD);
-    if (done == outcome::want_write) return watch(of, EPOLLOUT, EPOLL_CTL_MOD);
+    if (tls_) {
+      done = loop_.advance(of, of.tls);
+      if (done == outcome::want_read || done == outcome::want_write) return;
+    } else {
+      loop_.change(of, of.plain, EPOLLIN);
+    }
     --connecting_;
     if (done != outcome::done) return fail(of);
     of.is_ready = true;
-    watch(of, EPOLLIN, EPOLL_CTL_MOD);
     send(of);
   }
 
@@ -263,8 +244,8 @@ class client {
   std::unique_ptr<load::tls_client> tls_;
   sockaddr_in source_;
   sockaddr_in target_;
-  int epoll_;
   std::unique_ptr<peer[]> peers_;
+  event_loop<peer> loop_;
   std::string text_;
   std::vector<std::string_view> requests_;
   std::string status_ = std::to_string(how_.status);
@@ -299,6 +280,7 @@ int main(int argc, char** argv) {
     each->add_option("--connections", how.connections)->check(CLI::Range(1, 19'900));
     each->add_option("--in-flight", how.in_flight, "handshakes at once");
     each->add_option("--seconds", how.seconds);
+    each->add_option("--answers", how.answers, "of hammer, instead of seconds");
     each->add_option("--status", how.status, "what a right answer says");
   }
   CLI11_PARSE(app, argc, argv);

@@ -5,10 +5,6 @@
 //
 // Answers each line with one JSON object. Arrivals are Poisson, of a fixed seed. An arrival finds the
 // connection that has been idle longest; when all are busy it waits for one, and its latency says so.
-#include <arpa/inet.h>
-#include <sys/epoll.h>
-#include <unistd.h>
-
 #include <array>
 #include <chrono>
 #include <cmath>
@@ -27,6 +23,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include "bench/net_tools/event_loop.hpp"
 #include "load-tests/swarm/histogram.hpp"
 #include "load-tests/swarm/http_answer.hpp"
 #include "load-tests/swarm/population.hpp"
@@ -69,15 +66,6 @@ struct peer {
 
 constexpr std::string_view token_name = R"("refresh_token":")";
 
-sockaddr_in address_of(const std::string& text, std::uint16_t port) {
-  sockaddr_in made{};
-  made.sin_family = AF_INET;
-  made.sin_port = htons(port);
-  if (::inet_pton(AF_INET, text.c_str(), &made.sin_addr) != 1)
-    throw std::runtime_error("no IPv4 address: " + text);
-  return made;
-}
-
 std::string post(std::string_view grant, const std::string& body) {
   return fmt::format(
       "POST /auth/v1/token?grant_type={} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -103,11 +91,9 @@ class offer {
         tls_(how_.certificate),
         source_(address_of(how_.source, 0)),
         target_(address_of(how_.address, how_.port)),
-        epoll_(::epoll_create1(EPOLL_CLOEXEC)),
         peers_(std::make_unique<peer[]>(how_.connections)) {
     prepare(people);
   }
-  ~offer() { ::close(epoll_); }
   offer(const offer&) = delete;
   offer& operator=(const offer&) = delete;
 
@@ -116,7 +102,7 @@ class offer {
       while (connecting_ >= how_.handshakes) turn(std::chrono::seconds{1});
       ++connecting_;
       if (!peers_[i].link.open(tls_, source_, target_)) throw std::runtime_error("cannot connect");
-      watch(peers_[i], EPOLLOUT, EPOLL_CTL_ADD);
+      loop_.add(peers_[i], peers_[i].link.descriptor(), EPOLLOUT);
     }
     while (connecting_ > 0) turn(std::chrono::seconds{1});
     fmt::print("{{\"connected\":{}}}\n", free_.size());
@@ -169,39 +155,17 @@ class offer {
     }
   }
 
-  void watch(peer& of, std::uint32_t events, int how) {
-    epoll_event event{};
-    event.events = events;
-    event.data.ptr = &of;
-    if (::epoll_ctl(epoll_, how, of.link.descriptor(), &event) != 0)
-      throw std::runtime_error("epoll_ctl failed");
-  }
-
   void turn(clock::duration wait) {
-    std::array<epoll_event, 256> ready;
-    const auto left = std::max<std::int64_t>(std::chrono::nanoseconds{wait}.count(), 0);
-    const timespec until{.tv_sec = left / 1'000'000'000, .tv_nsec = left % 1'000'000'000};
-    const int count = ::epoll_pwait2(epoll_, ready.data(), 256, &until, nullptr);
-    now_ = clock::now();
-    for (int i = 0; i < count; ++i)
-      on_event(*static_cast<peer*>(ready[static_cast<std::size_t>(i)].data.ptr));
+    loop_.turn(wait, now_, [this](peer& of) { on_event(of); });
   }
 
   void on_event(peer& of) {
     if (of.is_ready) return on_readable(of);
-    switch (of.link.advance()) {
-      case outcome::want_read:
-        return watch(of, EPOLLIN, EPOLL_CTL_MOD);
-      case outcome::want_write:
-        return watch(of, EPOLLOUT, EPOLL_CTL_MOD);
-      case outcome::done:
-        break;
-      default:
-        throw std::runtime_error("a handshake failed");
-    }
+    const outcome reached = loop_.advance(of, of.link);
+    if (reached == outcome::want_read || reached == outcome::want_write) return;
+    if (reached != outcome::done) throw std::runtime_error("a handshake failed");
     --connecting_;
     of.is_ready = true;
-    watch(of, EPOLLIN, EPOLL_CTL_MOD);
     free_.push_back(&of);
   }
 
@@ -293,8 +257,8 @@ class offer {
   load::tls_client tls_;
   sockaddr_in source_;
   sockaddr_in target_;
-  int epoll_;
   std::unique_ptr<peer[]> peers_;
+  event_loop<peer> loop_;
   std::deque<peer*> free_;
   std::deque<clock::time_point> waiting_;
   std::array<char, 64 * 1024> buffer_;

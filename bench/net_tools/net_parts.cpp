@@ -3,6 +3,7 @@
 //   net_parts sign     ES256 signatures of an access token's claims
 //   net_parts hash     Argon2id by libsodium alone, 19 MiB and 2 passes, on some threads
 //   net_parts update   the refresh UPDATE through db::database, 64 callers
+//   net_parts requests  a request of each of some seeded users, as net_client takes them
 #include <sodium.h>
 
 #include <array>
@@ -36,11 +37,13 @@ using clock = std::chrono::steady_clock;
 
 struct plan {
   std::string keys;
+  std::string line;  ///< of the requests
   std::string host;
   std::string database = "auth_rw";
   std::string user = "pam_app";
   std::uint16_t port = 0;
   std::int64_t epoch = 0;
+  std::uint32_t first = 0;
   std::uint32_t users = 0;
   std::size_t callers = 64;
   unsigned threads = 1;
@@ -182,6 +185,18 @@ void update(const plan& how) {
   if (thrown) std::rethrow_exception(thrown);
 }
 
+void requests(const plan& how) {
+  const crypto::key_ring keys = crypto::key_ring::load(how.keys).value();
+  const load::population people(std::chrono::milliseconds{how.epoch}, keys, "https://localhost:8443/auth/v1");
+  const auto now =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch());
+  for (std::uint32_t i = 0; i < how.users; ++i) {
+    fmt::print("{}{} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nAuthorization: Bearer {}\r\n\r\n",
+               std::string_view("\0", i == 0 ? 0 : 1), how.line,
+               people.access_token(people.at(how.first + i), now, std::chrono::hours{1}));
+  }
+}
+
 }  // namespace
 }  // namespace pam::bench
 
@@ -202,8 +217,15 @@ int main(int argc, char** argv) {
   update->add_option("--host", how.host)->required();
   update->add_option("--port", how.port)->required();
   update->add_option("--database", how.database);
+  CLI::App* const requests = app.add_subcommand("requests", "one of each user, separated by NUL");
+  requests->add_option("line", how.line, "method and path")->required();
+  requests->add_option("--keys", how.keys)->required();
+  requests->add_option("--epoch", how.epoch)->required();
+  requests->add_option("--first", how.first);
+  requests->add_option("--users", how.users)->required();
   CLI11_PARSE(app, argc, argv);
   try {
+    if (requests->parsed()) pam::bench::requests(how);
     if (sign->parsed()) pam::bench::sign(how);
     if (hash->parsed()) pam::bench::hash(how);
     if (update->parsed()) pam::bench::update(how);

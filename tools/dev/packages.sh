@@ -12,7 +12,7 @@ packages_of() {
       echo libcli11-dev libtomlplusplus-dev libidn2-dev libunistring-dev
       echo libgtest-dev libgmock-dev libbenchmark-dev
       ;;
-    bench) echo nginx-light ;;
+    bench) echo nginx-light strace ;;
     load)
       echo debian-archive-keyring
       [ "$(node_major)" -ge 18 ] || echo nodejs
