@@ -35,7 +35,7 @@ const kinds = {
 };
 
 async function hammer(place, server, kind, { connections }, during) {
-  const users = kind.isOnce ? most + 2 * connections : kind.users;
+  const users = kind.isOnce ? most + 64 * connections : kind.users; // while some connect, others send already
   const file = users === 0 ? place.requests('health', ['GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n'])
     : place.requests(kind.title.replace(/\W/g, ''), [await run(join(place.bin, 'net_parts'), ['requests', kind.line, '--keys', place.keys,
       '--epoch', String(place.epoch), '--first', String(kind.isOnce ? place.take(users) : 0), '--users', String(users)])]);
@@ -129,7 +129,7 @@ async function main() {
     place.epoch = Date.now();
     place.counterFile = join(place.root, 'counters');
     const seeding = start(join(place.bin, 'swarm'), ['seed', '--keys', place.keys, '--issuer', place.issuer, '--epoch', String(place.epoch),
-      '--users', String(4 * most + 4096), '--database', `host=${place.sockets} port=5432 user=postgres dbname=pam`], { log: join(place.root, 'log/seed.log') });
+      '--users', String(4 * most + 16384), '--database', `host=${place.sockets} port=5432 user=postgres dbname=pam`], { log: join(place.root, 'log/seed.log') });
     if ((await seeding.ended).code !== 0) throw new Error('seeding failed');
     const product = place.binary;
     const server = await place.serve({});

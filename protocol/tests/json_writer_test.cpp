@@ -39,6 +39,25 @@ TEST(json_writer, escapes_what_json_demands_and_nothing_else) {
   EXPECT_EQ(out, "\"\\\"\\\\/\\b\\f\\n\\r\\t\\u0001\\u001f\x7f<>&\u00e9\u2028\U0001F600\"");
 }
 
+TEST(json_writer, finds_what_it_must_escape_at_every_place_and_nothing_else) {
+  for (std::size_t length = 1; length <= 20; ++length) {
+    for (std::size_t at = 0; at < length; ++at) {
+      for (int byte = 0; byte < 256; ++byte) {
+        std::string text(length, 'a');
+        text[at] = static_cast<char>(byte);
+        std::string out;
+        json_writer json{out};
+
+        json.text(text);
+
+        const bool is_escaped = byte < 0x20 || byte == '"' || byte == '\\';
+        ASSERT_EQ(out.find('\\') != std::string::npos, is_escaped) << length << " " << at << " " << byte;
+        if (!is_escaped) ASSERT_EQ(out, '"' + text + '"');
+      }
+    }
+  }
+}
+
 TEST(json_writer, escapes_keys_like_values) {
   std::string out;
   json_writer json{out};

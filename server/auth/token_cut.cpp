@@ -54,11 +54,19 @@ class flag_guard {
 
 }  // namespace
 
-boost::asio::awaitable<result<timestamp>> token_cut::valid_after(async::deadline deadline) {
-  const auto now = steady_clock::now();
+// Somebody else reads it anew while it is between the two ages: nobody waits for that.
+bool token_cut::is_young(steady_clock::time_point now) const {
   const bool is_known = as_of_ != steady_clock::time_point::min();
-  if (is_known && now - as_of_ < refresh_after) co_return valid_after_;
-  if (is_known && now - as_of_ < max_age && is_reading_) co_return valid_after_;
+  return is_known && now - as_of_ < (is_reading_ ? max_age : refresh_after);
+}
+
+bool token_cut::lets_in(const uuid& session) const {
+  return is_young(steady_clock::now()) && session_start(session) >= valid_after_;
+}
+
+boost::asio::awaitable<result<timestamp>> token_cut::valid_after(async::deadline deadline) {
+  if (is_young(steady_clock::now())) co_return valid_after_;
+  const bool is_known = as_of_ != steady_clock::time_point::min();
   if (is_reading_) co_return co_await read(deadline);
   const flag_guard reading{is_reading_};
   auto fresh = co_await read(deadline);

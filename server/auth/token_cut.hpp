@@ -26,6 +26,10 @@ class token_cut {
 
   explicit token_cut(db::database& database) : database_(database) {}
 
+  /// True when what is known is young enough and the session began after it, which is nearly always: the
+  /// answer needs no statement and hence no coroutine. False: `valid_after` decides.
+  [[nodiscard]] bool lets_in(const uuid& session) const;
+
   /// Errors: the database's; a missing row is `internal`. Without an answer nobody may be let in.
   boost::asio::awaitable<result<timestamp>> valid_after(async::deadline deadline);
 
@@ -37,6 +41,7 @@ class token_cut {
 
  private:
   boost::asio::awaitable<result<timestamp>> read(async::deadline deadline);
+  [[nodiscard]] bool is_young(std::chrono::steady_clock::time_point now) const;
   void learn(timestamp valid_after, std::chrono::steady_clock::time_point as_of);
 
   db::database& database_;

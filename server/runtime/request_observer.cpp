@@ -84,13 +84,22 @@ void request_observer::finished(const net::request_context& request, bool was_se
   }
 }
 
+route_statistics& request_observer::statistics_of(std::string_view route) {
+  // A route's pattern is a constant: the same text at the same place.
+  if (last_ != nullptr && last_route_.data() == route.data() && last_route_.size() == route.size())
+    return *last_;
+  auto found = routes_.find(route);
+  if (found == routes_.end()) found = routes_.find("");
+  last_route_ = route;
+  return *(last_ = &found->second);
+}
+
 void request_observer::count(const net::request_context& request, bool was_sent,
                              std::chrono::nanoseconds elapsed) {
-  auto found = routes_.find(request.route);
-  if (found == routes_.end()) found = routes_.find("");
+  route_statistics& of = statistics_of(request.route);
   const std::size_t status_class = was_sent && request.out.status < 600 ? request.out.status / 100 : 0;
-  found->second.by_class[status_class].fetch_add(1, std::memory_order_relaxed);
-  found->second.latency.record(elapsed);
+  of.by_class[status_class].fetch_add(1, std::memory_order_relaxed);
+  of.latency.record(elapsed);
   const async::call_costs& costs = request.costs;
   if (costs.statements != 0 || costs.database_queue.count() != 0) {
     parts_[0].record(costs.database_queue);

@@ -66,7 +66,11 @@ class request_observer final : public api::observer {
 
   logger& log_;
   observation& how_;
+  route_statistics& statistics_of(std::string_view route);
+
   std::map<std::string_view, route_statistics> routes_;
+  std::string_view last_route_;  ///< of the last request, and its statistics: the next one is often alike
+  route_statistics* last_ = nullptr;
   std::array<latency_histogram, request_parts.size()> parts_;
 };
 
