@@ -3,6 +3,7 @@
 #include <malloc.h>
 
 #include <array>
+#include <cstdint>
 #include <cstdlib>
 
 #include <openssl/crypto.h>
@@ -23,6 +24,10 @@ constexpr bool is_sanitized = false;
 constexpr std::size_t smallest = 16 * 1024;
 constexpr std::size_t given = 18 * 1024;
 constexpr std::size_t slack = 64;
+// Nearly everything OpenSSL frees is small; its address tells that it is none of these, without a look at its
+// size.
+constexpr std::size_t alignment = 512;
+static_assert(given % alignment == 0, "aligned_alloc wants it");
 
 struct kept_buffers {
   std::array<void*, tls_buffers_kept> memory;
@@ -40,10 +45,11 @@ namespace detail {
 
 void* allocate(std::size_t size, const char* /*file*/, int /*line*/) {
   if (size < smallest || size > given) return std::malloc(size);
-  return kept.count > 0 ? kept.memory[--kept.count] : std::malloc(given);
+  return kept.count > 0 ? kept.memory[--kept.count] : std::aligned_alloc(alignment, given);
 }
 
 void release(void* memory, const char* /*file*/, int /*line*/) {
+  if (reinterpret_cast<std::uintptr_t>(memory) % alignment != 0) return std::free(memory);
   // The last one in is the first one out: it is still in the processor's cache.
   const std::size_t size = malloc_usable_size(memory);
   if (size >= given && size < given + slack && kept.count < kept.memory.size()) {
