@@ -9,6 +9,7 @@
 #include "server/api/answers.hpp"
 #include "server/api/cors.hpp"
 #include "server/api/descriptions.hpp"
+#include "server/api/oauth.hpp"
 #include "server/api/routes.hpp"
 
 namespace pam::api {
@@ -57,7 +58,11 @@ service::service(settings how, auth::accounts& accounts, auth::sessions& session
       tokens_(tokens),
       watcher_(watcher),
       admission_{class_of(how_, net::cost_class::free), class_of(how_, net::cost_class::read),
-                 class_of(how_, net::cost_class::write), class_of(how_, net::cost_class::hash)} {}
+                 class_of(how_, net::cost_class::write), class_of(how_, net::cost_class::hash)},
+      full_{full_answer{net::cost_class::free, how_.site_url},
+            full_answer{net::cost_class::read, how_.site_url},
+            full_answer{net::cost_class::write, how_.site_url},
+            full_answer{net::cost_class::hash, how_.site_url}} {}
 
 bool service::serve_at_once(net::request_context& request) {
   if (!api::answer_at_once(*this, request) && !refuse_at_once(request)) return false;
@@ -172,8 +177,8 @@ std::optional<admitted_request> service::admit(net::request_context& request, ne
 
 void service::answer_full(net::request_context& request, net::cost_class cost) {
   admission_[static_cast<std::size_t>(cost)].seen.refused.fetch_add(1, std::memory_order_relaxed);
-  protocol::problem full =
-      problem_of(codes::over_capacity, "Too many requests are in flight; try again shortly.");
+  if (!is_oauth(request)) return full_[static_cast<std::size_t>(cost)].answer(request);
+  protocol::problem full = problem_of(codes::over_capacity, std::string{full_detail});
   full.reason = net::to_string(cost);
   answer(*this, request, std::move(full));
 }

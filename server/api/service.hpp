@@ -15,6 +15,7 @@
 
 #include "protocol/objects.hpp"
 #include "server/api/address_limits.hpp"
+#include "server/api/full_answer.hpp"
 #include "server/api/queue_bound.hpp"
 #include "server/auth/access_tokens.hpp"
 #include "server/auth/accounts.hpp"
@@ -150,6 +151,7 @@ class service final : public net::service {
   auth::verified_tokens verified_;
   observer& watcher_;
   std::array<admission_class, net::cost_classes> admission_;
+  std::array<full_answer, net::cost_classes> full_;
 };
 
 }  // namespace pam::api

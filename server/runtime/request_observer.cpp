@@ -29,6 +29,14 @@ std::optional<protocol::trace_context> caller_of(const net::request_context& req
   return protocol::parse_traceparent(found->value);
 }
 
+/// A 503 on which neither database nor hash pool spent anything, nor its client waited for them.
+bool is_refused_unserved(const net::request_context& request) {
+  constexpr unsigned unavailable = 503;
+  const async::call_costs& costs = request.costs;
+  return request.out.status == unavailable && costs.statements == 0 && costs.hashes == 0 &&
+         costs.database_queue.count() == 0 && costs.hash_queue.count() == 0;
+}
+
 std::vector<child_span> children_of(const async::call_timeline& timeline,
                                     std::chrono::steady_clock::time_point from) {
   std::vector<child_span> children;
@@ -75,7 +83,13 @@ void request_observer::finished(const net::request_context& request, bool was_se
   try {
     const auto caller = caller_of(request);
     const std::string trace_id = caller ? protocol::to_hex(caller->trace_id) : std::string{};
-    if (is_logged) log_request(log_level::info, "request", request, was_sent, elapsed, trace_id);
+    if (is_logged) {
+      // In an overload the lines of refusals would cost more than the refusals: the flood limit holds for
+      // them.
+      const bool is_refusal = is_refused_unserved(request);
+      log_request(is_refusal ? log_level::warn : log_level::info, is_refusal ? "request_refused" : "request",
+                  request, was_sent, elapsed, trace_id);
+    }
     if (is_slow) log_request(log_level::warn, "slow_request", request, was_sent, elapsed, trace_id);
     if (how_.traces) trace(request, was_sent, elapsed, caller);
   } catch (const std::exception&) {

@@ -99,6 +99,29 @@ describe('the log', { timeout: 300_000 }, () => {
     assert.equal((await lineOf(server, broken)).trace_id, '');
   });
 
+  test('says of refusals what the flood limit allows, and how many more there were', async () => {
+    const limit = 5;
+    const full = await startServer({ env: { ...quickStop, PAM_SERVER__SHARDS: '1', PAM_ADMISSION__READ: '1', PAM_LOG__FLOOD_LIMIT: String(limit) } });
+    const account = await newAccount(full);
+    const answers = [];
+    const refused = () => answers.filter(({ status }) => status === 503).length;
+    while (refused() < 20 * limit) answers.push(...await Promise.all(Array.from({ length: 50 }, () => getUser(full, account.access_token))));
+    forget(full);
+    await full.stop();
+
+    const lines = linesOf(full, 'request_refused');
+    const perSecond = new Map();
+    for (const { time } of lines) perSecond.set(time.slice(0, 19), (perSecond.get(time.slice(0, 19)) ?? 0) + 1);
+    assert.ok(lines.length > 0);
+    for (const [second, count] of perSecond) assert.ok(count <= limit, `${count} lines in ${second}`);
+    for (const line of lines) assert.deepEqual([line.level, line.status, line.route, line.statements], ['warn', 503, '/user', 0]);
+    // The count comes with the next line of the event, or in a line of its own.
+    const counted = [...lines, ...linesOf(full, 'log_suppressed').filter(({ suppressed_event: event }) => event === 'request_refused')];
+    assert.equal(lines.length + counted.reduce((sum, { suppressed = 0 }) => sum + suppressed, 0), refused());
+    assert.equal(linesOf(full, 'request').filter(({ status }) => status === 503).length, 0);
+    assert.equal(linesOf(full, 'request').filter(({ route }) => route === '/user').length, answers.length - refused());
+  });
+
   test('is silent about slow requests where none counts as slow', async () => {
     const quiet = await startServer({ env: { ...quickStop, PAM_LOG__SLOW_REQUEST: '0s' } });
     await newAccount(quiet);
