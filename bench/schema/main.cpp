@@ -136,9 +136,10 @@ void measure(const plan& how, const std::string& json) {
     return;
   }
   vacuum_by_itself(own.where(), true);
-  const page_cache_bound memory{own.files(), how.page_cache_mb * 1024 * 1024};
+  page_cache_bound memory{own.files(), how.page_cache_mb * 1024 * 1024};
   auto of_small = refreshed_before(own.where(), small);
   auto of_large = refreshed_before(own.where(), large);
+  memory.begin();
   std::vector<double> ratios;
   fmt::print("{:>8} {:>14} {:>14} {:>14} {:>14} {:>8}\n", "sample", "small p50 ms", "small p99 ms",
              "large p50 ms", "large p99 ms", "ratio");

@@ -52,7 +52,12 @@ class open_file {
     failure = errno;
     return 0;
   }
+  /// Writes what is dirty, as a kernel short of memory would, and drops it all.
   void drop(off_t begin, off_t length, std::atomic<int>& failure) const {
+    if (::sync_file_range(file_, begin, length,
+                          SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER) !=
+        0)
+      failure = errno;
     if (const int code = ::posix_fadvise(file_, begin, length, POSIX_FADV_DONTNEED); code != 0)
       failure = code;
   }
@@ -84,13 +89,12 @@ double megabytes(std::uint64_t bytes) {
 page_cache_bound::page_cache_bound(std::filesystem::path folder, std::uint64_t bytes)
     : folder_(std::move(folder)), bytes_(bytes) {
   keep();
-  most_ = 0;  // what stood there before is not this one's
   keeper_ = std::thread{[this] {
     while (!is_over_) {
-      const auto begin = std::chrono::steady_clock::now();
+      const auto start = std::chrono::steady_clock::now();
       keep();
       // A twentieth of a core at most.
-      const auto pause = 20 * (std::chrono::steady_clock::now() - begin);
+      const auto pause = 20 * (std::chrono::steady_clock::now() - start);
       std::this_thread::sleep_for(std::max<std::chrono::nanoseconds>(pause, std::chrono::milliseconds{50}));
     }
   }};
@@ -101,11 +105,19 @@ page_cache_bound::~page_cache_bound() {
   keeper_.join();
 }
 
+void page_cache_bound::begin() {
+  // The second to come began after now, and after the first had evicted.
+  const int now = rounds_;
+  while (rounds_ < now + 2) std::this_thread::sleep_for(std::chrono::milliseconds{5});
+  most_ = 0;
+}
+
 void page_cache_bound::keep() {
   const std::uint64_t held = count();
   most_ = std::max(most_.load(), held);
   // More than the surplus: the server goes on reading until the next count.
   if (held > bytes_ - bytes_ / 20) evict(held - (bytes_ - bytes_ / 10));
+  ++rounds_;
 }
 
 std::uint64_t page_cache_bound::count() {
