@@ -92,10 +92,15 @@ TEST(config_command, a_complete_configuration_is_summed_up) {
   const auto checked = run("config check " + file, {{"PAM_TOKENS__LOST_RESPONSE_WINDOW", "1m"}});
 
   EXPECT_EQ(checked.status, success);
-  EXPECT_EQ(checked.out, file +
-                             ": ok, profile strict\n"
-                             "departs from the profile: tokens.lost_response_window = \"1m\"\n"
-                             "one process opens at most 10 database connections\n");
+  EXPECT_EQ(checked.out,
+            file +
+                ": ok, profile strict\n"
+                "departs from the profile: tokens.lost_response_window = \"1m\"\n"
+                "to the primary: 1 process x 2 shards x (1 pipeline + 4 leases) = 10 connections, "
+                "20 while successors take over\n"
+                "to a pooler's console: one for a moment by each shard that connects, so 24 clients "
+                "of it at most\n"
+                "of commands, directly (maintain, migrate): 3\n");
   EXPECT_THAT(checked.err, IsEmpty());
 }
 
