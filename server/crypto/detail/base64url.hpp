@@ -16,8 +16,8 @@ namespace pam::crypto::detail {
 [[nodiscard]] std::string to_base64url(std::span<const std::byte> bytes);
 [[nodiscard]] std::string to_base64url(std::string_view bytes);
 [[nodiscard]] std::optional<std::string> from_base64url(std::string_view text);
-/// The same text and the same rules by a table, ten times as fast: its time tells of the bytes, so only for what
-/// whoever measures it can read anyway, such as the parts of a JWT.
+/// The same text and the same rules by a table, ten times as fast: its time tells of the bytes, so only for
+/// what whoever measures it can read anyway, such as the parts of a JWT.
 [[nodiscard]] std::string public_to_base64url(std::string_view bytes);
 [[nodiscard]] std::optional<std::string> public_from_base64url(std::string_view text);
 /// The same rules for the alphabet of RFC 4648 section 4, still without padding: PHC strings.
