@@ -66,7 +66,8 @@ class client {
  public:
   explicit client(plan how)
       : how_(std::move(how)),
-        tls_(how_.certificate.empty() ? nullptr : std::make_unique<load::tls_client>(how_.certificate)),
+        tls_(how_.certificate.empty() ? nullptr
+                                      : std::make_unique<load::tls_client>(how_.certificate, false)),
         source_(address_of(how_.source, 0)),
         target_(address_of(how_.address, how_.port)),
         peers_(std::make_unique<peer[]>(how_.connections)) {
