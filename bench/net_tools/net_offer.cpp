@@ -88,7 +88,7 @@ class offer {
  public:
   offer(plan how, const load::population& people)
       : how_(std::move(how)),
-        tls_(how_.certificate),
+        tls_(how_.certificate, false),
         source_(address_of(how_.source, 0)),
         target_(address_of(how_.address, how_.port)),
         peers_(std::make_unique<peer[]>(how_.connections)) {
