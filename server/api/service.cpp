@@ -56,6 +56,7 @@ service::service(settings how, auth::accounts& accounts, auth::sessions& session
       accounts_(accounts),
       sessions_(sessions),
       tokens_(tokens),
+      verified_(how_.verified_tokens),
       watcher_(watcher),
       admission_{class_of(how_, net::cost_class::free), class_of(how_, net::cost_class::read),
                  class_of(how_, net::cost_class::write), class_of(how_, net::cost_class::hash)},

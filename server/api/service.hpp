@@ -43,6 +43,7 @@ struct settings {
   address_limits::rates address_rates{};
   std::vector<std::string> unlimited_networks;  ///< CIDR; e.g. a proxy that limits by itself
   bool admin_may_be_unbounded = false;          ///< machine tokens without exp and aud are accepted
+  std::size_t verified_tokens = auth::verified_tokens::default_places;  ///< remembered at most
 };
 
 /// Sees every request: access log, metrics and traces. Must not throw.

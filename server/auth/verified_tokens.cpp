@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <new>
 #include <span>
+#include <type_traits>
 
 namespace pam::auth {
 namespace {
@@ -20,7 +22,11 @@ struct verified_tokens::place {
 
 verified_tokens::verified_tokens(std::size_t places)
     : sets_(std::bit_ceil(std::max<std::size_t>(places, ways)) / ways),
-      places_(std::make_unique<place[]>(sets_ * ways)) {}
+      places_(static_cast<place*>(std::calloc(sets_ * ways, sizeof(place)))) {
+  // Zero is a free place: pages are touched when a token comes to lie in them.
+  static_assert(std::is_trivially_copyable_v<place> && std::is_trivially_destructible_v<place>);
+  if (!places_) throw std::bad_alloc();
+}
 
 verified_tokens::~verified_tokens() = default;
 

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -16,7 +17,9 @@ namespace pam::auth {
 /// token saves the verification (an ES256 one costs more CPU than the rest of a read). Signature, issuer
 /// and audience of a token never change; its expiry is checked each time; session and account are read
 /// from the database each time by the caller, as ever.
-/// Bounded: 96 bytes a place, a set of four places for each token; the one that expires first gives way.
+/// Bounded: 96 bytes a place, a set of four places for each token; the one that expires first gives way. A
+/// token lives on until it expires although its session has a newer one, so there should be three places for
+/// each user. Memory of places never used is not resident.
 /// Whoever exchanges keys forgets everything: `epoch` is the key ring's, read before the token is looked at.
 /// Shard: lives on one; `stats()` may be read from any thread. Belongs to one key ring and one policy.
 class verified_tokens {
@@ -43,11 +46,14 @@ class verified_tokens {
 
  private:
   struct place;
+  struct release {
+    void operator()(place* all) const { std::free(all); }
+  };
   [[nodiscard]] place* set_of(const crypto::keyed_digest::value& name) const;
 
   crypto::keyed_digest digest_;
   std::size_t sets_;
-  std::unique_ptr<place[]> places_;
+  std::unique_ptr<place[], release> places_;
   std::uint64_t epoch_ = 0;
   statistics statistics_;
 };

@@ -88,6 +88,7 @@ api::settings api_settings_of(const configuration& settings) {
   how.oauth_clients = settings.oauth.clients;
   how.admin_roles = settings.tokens.admin_roles;
   how.admin_may_be_unbounded = settings.admin.allow_unbounded;
+  how.verified_tokens = 3 * settings.limits.connections;
   // Free routes cost next to nothing; the connection limit bounds them.
   how.in_flight_limits = {settings.limits.connections, settings.admission.read, settings.admission.write,
                           settings.admission.hash};
