@@ -141,6 +141,8 @@ user = "postgres"
 [hash]
 max_wait = "${this.profile.hash_max_wait ?? '1s'}"
 threads = 1
+[admission]
+bearable_wait = "${this.profile.bearable_wait ?? '250ms'}"
 [accounts]
 auto_confirm = true
 [log]
@@ -148,8 +150,9 @@ level = "${this.profile.log_level ?? 'info'}"
 `);
   }
 
+  /** By the program itself: Debian's wrapper is a Perl program, and would be in the figures. */
   async sql(text, database = 'pam') {
-    return (await run('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-h', this.sockets, '-p', '5432', '-U', 'postgres', '-c', text, database])).trim();
+    return (await run(join(this.pgBin, 'psql'), ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-h', this.sockets, '-p', '5432', '-U', 'postgres', '-c', text, database])).trim();
   }
 
   async startServers() {

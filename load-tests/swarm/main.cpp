@@ -10,6 +10,7 @@
 
 #include "load-tests/swarm/seed.hpp"
 #include "load-tests/swarm/swarm.hpp"
+#include "server/net/tls_buffers.hpp"
 
 namespace {
 
@@ -70,6 +71,7 @@ int main(int argc, char** argv) {
   add_population(*run, whose);
   add_plan(*run, plan, think, lifetime);
   CLI11_PARSE(app, argc, argv);
+  pam::net::keep_tls_buffers();  // as the server does: the generator should be lighter than what it measures
   try {
     auto keys = pam::crypto::key_ring::load(whose.keys);
     if (keys.has_error()) throw std::runtime_error(keys.error().detail);

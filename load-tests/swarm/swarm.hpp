@@ -121,9 +121,12 @@ class swarm {
   [[nodiscard]] bool is_finished() const;
 
   // Acting (swarm.cpp).
+  void appear(swarm_user& of);
   void connect(swarm_user& of);
+  bool open(swarm_user& of);
   void on_connected(swarm_user& of);
   void act(swarm_user& of, clock::time_point due);
+  [[nodiscard]] static bool is_token_ending(const swarm_user& of, std::chrono::seconds ahead);
   operation choose(const swarm_user& of);
   void send(swarm_user& of, operation what);
   // Requests (swarm_requests.cpp).
@@ -157,7 +160,9 @@ class swarm {
   std::string_view judge(swarm_user& of, const http_answer& answer);
   void adopt(swarm_user& of, new_tokens& tokens);
   void record(swarm_user& of);
-  void fail(swarm_user& of, std::string_view reason, bool may_have_happened = true);
+  void note_failure(swarm_user& of, std::string_view reason, bool may_have_happened);
+  void give_action_up(swarm_user& of);
+  void fail(swarm_user& of, std::string_view reason);
   void lost(swarm_user& of, std::string_view reason);
   void drop(swarm_user& of);
   void become_free(swarm_user& of);
@@ -173,6 +178,8 @@ class swarm {
   const population& people_;
   std::ostream& out_;
   tls_client tls_;
+  static constexpr std::uint16_t first_port = 10'000;
+  std::uint16_t next_port_ = first_port;  ///< of `source_`, for the next connection
   sockaddr_in source_{};
   sockaddr_in target_{};
   int epoll_;

@@ -52,7 +52,10 @@ void swarm::on_answer(swarm_user& of, const http_answer& answer) {
     wait_for_turn(of, answer);
   } else if (!why.empty()) {
     // Whoever was told that nothing was done is certain: the table must say so too.
-    fail(of, why, answer.status != 503 || check_.may_have_happened(answer.body));
+    note_failure(of, why, answer.status != 503 || check_.may_have_happened(answer.body));
+    of.pending_in = {};
+    if (closes) drop(of);  // an answer that came whole leaves the connection usable
+    give_action_up(of);
   } else {
     record(of);
     of.pending_in = {};
@@ -119,22 +122,31 @@ void swarm::record(swarm_user& of) {
   if (of.doing == operation::sign_in) note_entry(of);
 }
 
-// A failed action is not repeated: the user goes on with its next one, over a new connection.
-void swarm::fail(swarm_user& of, std::string_view reason, bool may_have_happened) {
+void swarm::note_failure(swarm_user& of, std::string_view reason, bool may_have_happened) {
   tally_.fail(phase_, of.doing, reason);
   const bool is_write =
       of.doing == operation::refresh || of.doing == operation::sign_in || of.doing == operation::sign_out;
   if (is_write && may_have_happened) of.is_certain = false;
+}
+
+// A failed action is not repeated: the user goes on with its next one.
+void swarm::give_action_up(swarm_user& of) {
+  of.is_busy = false;
+  if (std::exchange(of.is_overdue, false)) schedule(of);  // its timer is used up
+  try_again(of);
+}
+
+/// No answer, or none that can be read: the connection is of no more use.
+void swarm::fail(swarm_user& of, std::string_view reason) {
+  note_failure(of, reason, true);
   const bool was_connecting = of.doing == operation::connect && of.is_busy;
   if (was_connecting) --handshaking_;
   drop(of);
-  of.is_busy = false;
-  if (std::exchange(of.is_overdue, false)) schedule(of);  // its timer is used up
   if (was_connecting && of.next == clock::time_point{}) {
     of.next = now_;
-    schedule(of);  // nobody is left behind: it tries again later
+    of.is_overdue = true;  // nobody is left behind: it tries again later
   }
-  try_again(of);
+  give_action_up(of);
 }
 
 void swarm::lost(swarm_user& of, std::string_view reason) {

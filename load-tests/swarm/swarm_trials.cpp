@@ -118,27 +118,32 @@ void swarm::go_on(swarm_user& of) {
   }
   if (of.part == attendance::leaving) {
     of.due = now_;
-    return send(of, operation::sign_out);
+    // Who waited for its turn to leave may hold a token that has ended since.
+    return send(of, is_token_ending(of, std::chrono::seconds{0}) ? operation::refresh : operation::sign_out);
   }
   of.due = of.left_at;
   of.asked_at = now_;
   send(of, operation::sign_in);
 }
 
+/// While everybody signs in, being told when to come back is a right answer: to bystanders as well.
 bool swarm::is_told_to_wait(const swarm_user& of, const http_answer& answer) const {
-  return of.part == attendance::entering && of.doing == operation::sign_in && answer.retry_after &&
+  return phase_ == phase::login && of.doing == operation::sign_in && answer.retry_after &&
          (answer.status == 503 || answer.status == 429);
 }
 
-// Not before the time it was told, and not with everybody else who was told the same.
+// Not before the time it was told, and not with everybody else who was told the same. A bystander signs in
+// when it acts next.
 void swarm::wait_for_turn(swarm_user& of, const http_answer& answer) {
   count(answer.status == 503 ? "told_to_wait_503" : "told_to_wait_429");
-  now_tally().refusals.add(std::chrono::duration_cast<std::chrono::microseconds>(now_ - of.asked_at));
+  const clock::time_point asked_at = of.part == attendance::entering ? of.asked_at : of.due;
+  now_tally().refusals.add(std::chrono::duration_cast<std::chrono::microseconds>(now_ - asked_at));
   if (answer.status == 503 && check_.may_have_happened(answer.body)) of.is_certain = false;
-  const double pause = std::max(1U, *answer.retry_after);
   of.pending_in = {};
-  of.is_busy = false;
   if (answer.closes) drop(of);
+  if (of.part != attendance::entering) return give_action_up(of);
+  of.is_busy = false;
+  const double pause = std::max(1U, *answer.retry_after);
   plan_trial(of, pause, pause);
 }
 

@@ -64,7 +64,9 @@ bool tls_link::open(const tls_client& context, const sockaddr_in& source, const 
   if (descriptor_ < 0) return false;
   const int on = 1;
   ::setsockopt(descriptor_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  // The port is chosen at connect(): 28,000 and more for each pair of source and target.
+  // A port that waits in TIME_WAIT may be taken again; one in use is refused by connect().
+  ::setsockopt(descriptor_, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  // Port 0 is chosen at connect(): 28,000 and more for each pair of source and target.
   ::setsockopt(descriptor_, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
   const auto* from = reinterpret_cast<const sockaddr*>(&source);
   const auto* to = reinterpret_cast<const sockaddr*>(&target);

@@ -49,8 +49,8 @@ class tls_link {
   tls_link& operator=(const tls_link&) = delete;
   ~tls_link();
 
-  /// Begins to connect from `source` (any port of it, IP_BIND_ADDRESS_NO_PORT). False: no descriptor or
-  /// no route; the connection is closed then.
+  /// Begins to connect from `source`; port 0: one the system chooses. False: no descriptor, no route or the
+  /// port is in use; the connection is closed then.
   bool open(const tls_client& context, const sockaddr_in& source, const sockaddr_in& target);
   /// Goes on with connecting and handshake: done once ready.
   outcome advance();
