@@ -31,7 +31,7 @@ boost::asio::awaitable<void> get_health(service& application, net::request_conte
 }
 
 boost::asio::awaitable<void> get_openapi(service& application, net::request_context& request) {
-  answer_json(request, application.openapi());
+  request.out.document = application.openapi();
   request.out.no_store = false;
   request.out.set("Cache-Control", "public, max-age=600");
   co_return;

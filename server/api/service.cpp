@@ -51,7 +51,7 @@ service::service(settings how, auth::accounts& accounts, auth::sessions& session
                  const auth::access_tokens& tokens, observer& watcher)
     : how_(std::move(how)),
       clients_(how_.oauth_clients),
-      openapi_(openapi_document(how_.prefix, how_.site_url)),
+      openapi_(std::make_shared<const std::string>(openapi_document(how_.prefix, how_.site_url))),
       addresses_(how_.address_rates, hash_share(how_), how_.unlimited_networks),
       accounts_(accounts),
       sessions_(sessions),

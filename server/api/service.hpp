@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -128,7 +129,7 @@ class service final : public net::service {
   [[nodiscard]] const auth::verified_tokens& verified() const { return verified_; }
   [[nodiscard]] const auth::oauth_clients& clients() const { return clients_; }
   /// The description of the API, as GET /openapi.json answers it.
-  [[nodiscard]] const std::string& openapi() const { return openapi_; }
+  [[nodiscard]] const std::shared_ptr<const std::string>& openapi() const { return openapi_; }
   [[nodiscard]] observer& watcher() { return watcher_; }
   [[nodiscard]] const address_statistics& addresses() const { return addresses_.stats(); }
   [[nodiscard]] const admission_statistics& admission(net::cost_class of) const {
@@ -144,7 +145,7 @@ class service final : public net::service {
 
   settings how_;
   auth::oauth_clients clients_;
-  std::string openapi_;
+  std::shared_ptr<const std::string> openapi_;
   address_limits addresses_;
   auth::accounts& accounts_;
   auth::sessions& sessions_;

@@ -141,7 +141,7 @@ void request_observer::log_request(log_level level, std::string_view event,
               {"hashes", request.costs.hashes},
               {"hash_queue_us", microseconds(request.costs.hash_queue)},
               {"hash_us", microseconds(request.costs.hash)},
-              {"bytes", request.out.body.size()},
+              {"bytes", request.out.content().size()},
               {"peer", request.peer.to_string()},
               {"sent", was_sent},
               {"trace_id", trace_id}});

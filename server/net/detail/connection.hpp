@@ -1,10 +1,14 @@
 #pragma once
 
+#include <strings.h>
+
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include <boost/asio/ip/address.hpp>
 #include <boost/intrusive/list.hpp>
@@ -31,11 +35,20 @@ enum class phase : std::uint8_t {
 /// the last moment is still under way when the promise ends here.
 inline constexpr std::chrono::milliseconds keep_alive_margin{1'000};
 
-/// Bytes of an answer that the socket would not take at once.
+/// What the socket would not take of an answer at once.
 struct unsent {
-  std::string bytes;
-  std::size_t sent = 0;
-  std::size_t mark = 0;  ///< `sent` when the write limit was last renewed
+  /// @param all_rest  outlives this: it lies in the connection's exchange, or the exchange shares it
+  unsent(std::string_view all_joined, std::string_view all_rest, std::size_t taken)
+      : joined(all_joined.substr(std::min(taken, all_joined.size()))),
+        rest(all_rest.substr(taken - (all_joined.size() - joined.size()))) {}
+  unsent(const unsent&) = delete;
+  unsent& operator=(const unsent&) = delete;
+  ~unsent() { ::explicit_bzero(joined.data(), joined.size()); }  // tokens
+
+  std::string joined;     ///< of its head, with a small body
+  std::string_view rest;  ///< of a large body
+  std::size_t sent = 0;   ///< of both
+  std::size_t mark = 0;   ///< `sent` when the write limit was last renewed
 };
 
 /// One client connection. Small while idle: OpenSSL's object is what it costs.

@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -109,6 +110,9 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   void on_answer(connection& to, std::unique_ptr<exchange> request, bool has_failed);
   void refuse(connection& to, const refusal& why);
   void send_answer(connection& to);
+  /// Writes the bytes of `joined` and `rest` from `sent` on, until the socket is full.
+  io_result::status write_on(connection& to, std::string_view joined, std::string_view rest,
+                             std::size_t& sent);
   bool send_continue(connection& to);
   void on_writable(connection& to);
   void on_sent(connection& to);
@@ -144,7 +148,7 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   timer_wheel wheel_;
   response_writer writer_;
   request_ids ids_;
-  std::string scratch_;  ///< answers are put together here; moved out only when the socket is full
+  std::string scratch_;  ///< heads with small bodies; copied only when the socket is full
   std::vector<std::unique_ptr<exchange>> pool_;
   list connections_;
   std::size_t open_ = 0;

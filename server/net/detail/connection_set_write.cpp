@@ -16,7 +16,6 @@ using status = io_result::status;
 /// A slow reader gets the write limit again for each of these: slow is allowed, stuck is not.
 constexpr std::size_t renewal_bytes = 64 * 1024;
 constexpr std::chrono::milliseconds linger_time{2'000};
-constexpr std::size_t kept_scratch = 64 * 1024;
 
 void become_internal_error(request_context& request) {
   request.out = {};
@@ -74,25 +73,29 @@ void connection_set::send_answer(connection& to) {
   to.lingers_after = to.lingers_after || (!keeps_alive && request.keep_alive) || to.pipelined != nullptr;
 
   scratch_.clear();
-  writer_.write(request, keeps_alive, wall_now(), scratch_);
+  const std::string_view rest = writer_.write(request, keeps_alive, wall_now(), scratch_);
   to.phase = phase::writing;
   std::size_t sent = 0;
-  while (sent < scratch_.size()) {
-    const io_result put = to.stream.write(std::string_view(scratch_).substr(sent));
-    if (put.what == status::done) {
-      sent += put.bytes;
-      continue;
-    }
-    if (put.what != status::want_write) return lose(to);
-    count(stats.bytes_out, sent);
-    to.outgoing = std::make_unique<unsent>(unsent{std::exchange(scratch_, {}), sent, sent});
-    expire_after(to, bounds_.write);
-    return set_events(to, EPOLLOUT);
-  }
-  count(stats.bytes_out, sent);
+  const status outcome = write_on(to, scratch_, rest, sent);
+  if (outcome == status::want_write) to.outgoing = std::make_unique<unsent>(scratch_, rest, sent);
   ::explicit_bzero(scratch_.data(), scratch_.size());  // tokens pass through here
-  if (scratch_.capacity() > kept_scratch) scratch_ = {};
-  on_sent(to);
+  if (outcome == status::done) return on_sent(to);
+  if (outcome != status::want_write) return lose(to);
+  expire_after(to, bounds_.write);
+  set_events(to, EPOLLOUT);
+}
+
+io_result::status connection_set::write_on(connection& to, std::string_view joined, std::string_view rest,
+                                           std::size_t& sent) {
+  while (sent < joined.size() + rest.size()) {
+    const bool is_joined = sent < joined.size();
+    const io_result put =
+        to.stream.write(is_joined ? joined.substr(sent) : rest.substr(sent - joined.size()));
+    if (put.what != status::done) return put.what;
+    sent += put.bytes;
+    count(stats.bytes_out, put.bytes);
+  }
+  return status::done;
 }
 
 bool connection_set::send_continue(connection& to) {
@@ -106,21 +109,15 @@ bool connection_set::send_continue(connection& to) {
 
 void connection_set::on_writable(connection& to) {
   unsent& left = *to.outgoing;
-  while (left.sent < left.bytes.size()) {
-    const io_result put = to.stream.write(std::string_view(left.bytes).substr(left.sent));
-    if (put.what == status::done) {
-      left.sent += put.bytes;
-      count(stats.bytes_out, put.bytes);
-      continue;
-    }
-    if (put.what != status::want_write) return lose(to);
+  const status outcome = write_on(to, left.joined, left.rest, left.sent);
+  if (outcome == status::want_write) {
     if (left.sent - left.mark >= renewal_bytes) {
       left.mark = left.sent;
       expire_after(to, bounds_.write);
     }
     return;
   }
-  ::explicit_bzero(left.bytes.data(), left.bytes.size());
+  if (outcome != status::done) return lose(to);
   to.outgoing = nullptr;
   on_sent(to);
 }

@@ -67,13 +67,16 @@ response_writer::response_writer(std::chrono::milliseconds keep_alive) {
   if (seconds > 0) keep_alive_line_ += "\r\nKeep-Alive: timeout=" + std::to_string(seconds);
 }
 
-void response_writer::write(const request_context& request, bool keeps_alive,
-                            std::chrono::system_clock::time_point now, std::string& to) {
-  const response& out = request.out;
-  const bool has_body = request.verb != method::head && !has_no_content(out.status);
-  to.reserve(to.size() + 512 + (has_body ? out.body.size() : 0));
+std::string_view response_writer::write(const request_context& request, bool keeps_alive,
+                                        std::chrono::system_clock::time_point now, std::string& to) {
+  const bool has_body = request.verb != method::head && !has_no_content(request.out.status);
+  const std::string_view body = has_body ? request.out.content() : std::string_view{};
+  const bool is_joined = body.size() <= largest_joined_body;
+  to.reserve(to.size() + 512 + (is_joined ? body.size() : 0));
   write_head(request, keeps_alive, std::chrono::system_clock::to_time_t(now), to);
-  if (has_body) to += out.body;
+  if (!is_joined) return body;
+  to += body;
+  return {};
 }
 
 void response_writer::write_head(const request_context& request, bool keeps_alive, std::time_t now,
@@ -90,12 +93,12 @@ void response_writer::write_head(const request_context& request, bool keeps_aliv
   to += "\r\nDate: ";
   to.append(date_.data(), date_.size());
   if (!has_no_content(out.status)) {
-    if (!out.body.empty()) {
+    if (!out.content().empty()) {
       to += "\r\nContent-Type: ";
       append_clean(to, out.content_type);
     }
     to += "\r\nContent-Length: ";
-    append_number(to, out.body.size());
+    append_number(to, out.content().size());
   }
   to += keeps_alive ? std::string_view(keep_alive_line_) : "\r\nConnection: close";
   to += "\r\nX-Request-Id: ";

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <ctime>
 #include <string>
@@ -14,17 +15,22 @@ namespace pam::net::detail {
 /// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 section 5.6.7), independent of the locale.
 [[nodiscard]] std::array<char, 29> format_http_date(std::time_t seconds);
 
-/// Turns an answer into the bytes of one write. Keeps the Date text for a second.
+/// A larger body is not copied behind its head. With its head a body of this size fits into one TLS record.
+inline constexpr std::size_t largest_joined_body = 15 * 1024;
+
+/// Turns an answer into bytes to write. Keeps the Date text for a second.
 /// Shard: one per server, not thread-safe.
 class response_writer {
  public:
   /// @param keep_alive  announced as `Keep-Alive: timeout=N`, in whole seconds
   explicit response_writer(std::chrono::milliseconds keep_alive);
 
-  /// Appends head and body to `to`. Header values are cleaned of control characters, so that no value
-  /// can begin another header. No body after HEAD, 204 and 304 (RFC 9110 section 6.4.1).
-  void write(const request_context& request, bool keeps_alive, std::chrono::system_clock::time_point now,
-             std::string& to);
+  /// Appends the head to `to`, and behind it a body of at most `largest_joined_body`. Header values are
+  /// cleaned of control characters, so that no value can begin another header. No body after HEAD, 204 and
+  /// 304 (RFC 9110 section 6.4.1).
+  /// @return what follows `to`: a larger body, where it lies in `request.out`
+  [[nodiscard]] std::string_view write(const request_context& request, bool keeps_alive,
+                                       std::chrono::system_clock::time_point now, std::string& to);
 
  private:
   void write_head(const request_context& request, bool keeps_alive, std::time_t now, std::string& to);

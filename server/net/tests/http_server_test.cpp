@@ -367,6 +367,40 @@ TEST(http_server, a_large_answer_reaches_a_reader_with_a_small_window) {
   EXPECT_EQ(peer.get("/next").body, "hello /next");
 }
 
+TEST(http_server, a_shared_document_arrives_whole_and_stays_as_it_is) {
+  running_server server;
+  client slow(server.port(), 4096);
+  client fast(server.port());
+  slow.send("GET /document HTTP/1.1\r\nHost: a\r\n\r\nGET /document HTTP/1.1\r\nHost: a\r\n\r\n");
+
+  const answer meanwhile = fast.get("/document");
+  const answer first = slow.read_answer();
+  const answer second = slow.read_answer();
+
+  const std::string whole = *numbered_document();
+  EXPECT_TRUE(meanwhile.body == whole);
+  EXPECT_TRUE(first.body == whole);
+  EXPECT_TRUE(second.body == whole);
+  EXPECT_EQ(slow.get("/next").body, "hello /next");
+}
+
+TEST(http_server, who_does_not_read_a_document_shares_it_and_gives_it_back) {
+  running_server server;
+  const std::weak_ptr<const std::string> document = server.service().document;
+  const auto holders = [&] { return server.on_shard([&] { return document.use_count(); }); };
+  const long before = holders();
+  std::vector<std::unique_ptr<client>> readers;
+  for (int i = 0; i < 3; ++i) {
+    readers.push_back(std::make_unique<client>(server.port(), 4096));
+    readers.back()->send("GET /document HTTP/1.1\r\nHost: a\r\n\r\n");
+  }
+
+  EXPECT_TRUE(eventually([&] { return holders() == before + 3; }));
+  readers[0]->reset();
+  EXPECT_EQ(readers[1]->read_answer().body.size(), document.lock()->size());
+  EXPECT_TRUE(eventually([&] { return holders() == before + 1; }));
+}
+
 TEST(http_server, destroying_a_server_with_a_running_handler_is_safe) {
   auto server = std::make_unique<running_server>();
   client peer(server->port());

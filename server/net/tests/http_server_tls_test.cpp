@@ -151,6 +151,22 @@ TEST_F(tls_server, a_large_body_and_a_large_answer_pass) {
   EXPECT_EQ(peer.get("/big").body, std::string(1024 * 1024, 'b'));
 }
 
+TEST_F(tls_server, a_shared_document_arrives_whole_at_a_slow_reader) {
+  const tls_context context = load("a");
+  running_server server({}, &context);
+  client peer(server.port(), tls_wishes{});
+  peer.send("GET /document HTTP/1.1\r\nHost: a\r\n\r\nGET /document HTTP/1.1\r\nHost: a\r\n\r\n");
+
+  // The socket is full in the middle of a record: OpenSSL is given the same bytes again.
+  ASSERT_TRUE(eventually([&] { return server.stats().bytes_out > 0; }));
+  const answer first = peer.read_answer();
+  const answer second = peer.read_answer();
+
+  const std::string whole = *numbered_document();
+  EXPECT_TRUE(first.body == whole);
+  EXPECT_TRUE(second.body == whole);
+}
+
 TEST_F(tls_server, the_end_of_a_connection_is_announced) {
   const tls_context context = load("a");
   running_server server({}, &context);

@@ -134,6 +134,7 @@ TEST(request_reader, a_reset_reader_takes_another_request) {
   feed(request, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n");
   request.reader.advance({});
   request.out.body = "x";
+  request.out.document = std::make_shared<const std::string>("y");
   request.out.status = 404;
 
   request.reset();
@@ -144,6 +145,7 @@ TEST(request_reader, a_reset_reader_takes_another_request) {
   EXPECT_EQ(request.fields.size(), 1u);
   EXPECT_EQ(request.out.status, 200u);
   EXPECT_EQ(request.out.body, "");
+  EXPECT_EQ(request.out.document, nullptr);
 }
 
 TEST(request_reader, continue_is_wanted_only_before_the_body) {

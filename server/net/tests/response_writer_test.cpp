@@ -17,8 +17,9 @@ std::string written(const request_context& request, bool keeps_alive = true,
                     std::chrono::milliseconds keep_alive = 75s) {
   response_writer writer(keep_alive);
   std::string text;
-  writer.write(request, keeps_alive, std::chrono::system_clock::time_point(784111777s), text);
-  return text;
+  const std::string_view rest =
+      writer.write(request, keeps_alive, std::chrono::system_clock::time_point(784111777s), text);
+  return text.append(rest);
 }
 
 TEST(response_writer, dates_have_the_form_of_rfc_9110) {
@@ -60,6 +61,47 @@ TEST(response_writer, an_empty_answer_has_a_length_and_no_type) {
 
   EXPECT_THAT(text, HasSubstr("Content-Length: 0\r\n"));
   EXPECT_THAT(text, Not(HasSubstr("Content-Type:")));
+}
+
+TEST(response_writer, a_small_body_leaves_with_its_head_whoever_owns_it) {
+  request_context own;
+  own.out.body = std::string(largest_joined_body, 'x');
+  request_context shared;
+  shared.out.document = std::make_shared<const std::string>(own.out.body);
+  response_writer writer(75s);
+
+  for (const request_context* request : {&own, &shared}) {
+    std::string text;
+    EXPECT_EQ(writer.write(*request, true, {}, text), "");
+    EXPECT_THAT(text, EndsWith("\r\n\r\n" + own.out.body));
+  }
+}
+
+TEST(response_writer, a_large_body_stays_where_it_is_whoever_owns_it) {
+  request_context own;
+  own.out.body = std::string(largest_joined_body + 1, 'x');
+  request_context shared;
+  shared.out.document = std::make_shared<const std::string>(own.out.body);
+  response_writer writer(75s);
+
+  for (const request_context* request : {&own, &shared}) {
+    std::string text;
+    const std::string_view rest = writer.write(*request, true, {}, text);
+    EXPECT_EQ(rest.data(), request->out.content().data());
+    EXPECT_EQ(rest.size(), largest_joined_body + 1);
+    EXPECT_THAT(text, HasSubstr("Content-Length: 15361\r\n"));
+    EXPECT_THAT(text, HasSubstr("Content-Type: application/json"));
+    EXPECT_THAT(text, EndsWith("\r\n\r\n"));
+  }
+}
+
+TEST(response_writer, a_large_body_is_left_out_after_head) {
+  request_context request;
+  request.verb = method::head;
+  request.out.body = std::string(largest_joined_body + 1, 'x');
+
+  EXPECT_THAT(written(request), HasSubstr("Content-Length: 15361\r\n"));
+  EXPECT_THAT(written(request), EndsWith("\r\n\r\n"));
 }
 
 TEST(response_writer, not_modified_and_no_content_have_neither_length_nor_body) {

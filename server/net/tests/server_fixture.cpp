@@ -33,6 +33,14 @@ void change_sigpipe(int how) {
 
 }  // namespace
 
+std::shared_ptr<const std::string> numbered_document() {
+  constexpr std::size_t bytes = 1024 * 1024;
+  std::string text;
+  for (std::size_t i = 0; text.size() < bytes; ++i) text += std::to_string(i) + ' ';
+  text.resize(bytes);
+  return std::make_shared<const std::string>(std::move(text));
+}
+
 bool test_service::serve_at_once(request_context& request) {
   if (request.path == "/at-once-throw") throw std::runtime_error("secret detail");
   if (!request.path.starts_with("/at-once/")) return false;
@@ -60,6 +68,8 @@ boost::asio::awaitable<void> test_service::serve(request_context& request) {
     request.out.body = request.body;
   } else if (request.path == "/big") {
     request.out.body.assign(1024 * 1024, 'b');
+  } else if (request.path == "/document") {
+    request.out.document = document;
   } else if (request.path == "/throw") {
     throw std::runtime_error("secret detail");
   } else if (request.path == "/close") {

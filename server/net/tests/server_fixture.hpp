@@ -23,8 +23,12 @@
 
 namespace pam::net::test {
 
-/// Answers by path: /hello, /echo (the body), /wait (until released), /big (1 MiB), /throw, /close,
-/// /no-content, /missing/... (404 with the path). Without a coroutine: /at-once/..., /at-once-throw.
+/// 1 MiB without repetition: a part that is lost, doubled or out of place shows.
+[[nodiscard]] std::shared_ptr<const std::string> numbered_document();
+
+/// Answers by path: /hello, /echo (the body), /wait (until released), /big (1 MiB), /document (1 MiB,
+/// shared), /throw, /close, /no-content, /missing/... (404 with the path). Without a coroutine: /at-once/...,
+/// /at-once-throw.
 class test_service : public service {
  public:
   struct report {
@@ -44,6 +48,7 @@ class test_service : public service {
 
   // On the shard only.
   void release();
+  const std::shared_ptr<const std::string> document = numbered_document();
   unsigned refuses_with = 0;  ///< status of every refusal; 0: the one that is asked for
   std::vector<report> reports;
   std::size_t waiting = 0;
