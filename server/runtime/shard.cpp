@@ -152,7 +152,7 @@ boost::asio::awaitable<void> shard::start(bool needs_database) {
     co_return;
   }
   http_.start();
-  if (upkeep_) boost::asio::co_spawn(context_, upkeep_->run(), boost::asio::detached);
+  if (upkeep_) upkeep_->start();
   events_.ready(std::move(missing));
 }
 

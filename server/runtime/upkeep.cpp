@@ -5,6 +5,11 @@
 #include <algorithm>
 #include <utility>
 
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/this_coro.hpp>
+
 #include "async/tuple_await.hpp"
 #include "server/crypto/random.hpp"
 
@@ -18,6 +23,9 @@ constexpr std::chrono::seconds between_beats{12};
 constexpr std::chrono::minutes between_repairs{30};
 constexpr std::chrono::seconds after_failure{5};
 constexpr std::chrono::seconds patience{10};
+// Of a stop: for the statement under way; for it and the goodbye together.
+constexpr std::chrono::milliseconds last_statement_wait{500};
+constexpr std::chrono::seconds goodbye_wait{1};
 
 std::string host_name() {
   std::array<char, 256> name{};
@@ -35,7 +43,11 @@ void set(const Names& names, Values& values, std::string_view name, std::int64_t
 
 upkeep::upkeep(boost::asio::io_context& context, db::database& database, logger& log, std::string version,
                std::int32_t schema_version)
-    : repository_(database), log_(log), timer_(context), background_(context.get_executor()) {
+    : context_(context),
+      repository_(database),
+      log_(log),
+      timer_(context),
+      background_(context.get_executor()) {
   self_.started_at = auth::clock_now();
   self_.id = crypto::uuid_v7(self_.started_at);
   self_.host = host_name();
@@ -44,8 +56,15 @@ upkeep::upkeep(boost::asio::io_context& context, db::database& database, logger&
   self_.schema_version = schema_version;
 }
 
+void upkeep::start() {
+  boost::asio::co_spawn(context_, run(),
+                        boost::asio::bind_cancellation_slot(leave_.slot(), boost::asio::detached));
+}
+
 boost::asio::awaitable<void> upkeep::run() {
   const async::gate::pass inside = background_.enter();
+  // A statement that is given up answers; what follows looks at the gate.
+  co_await boost::asio::this_coro::throw_if_cancelled(false);
   auto next_repair = steady_clock::now();
   while (!background_.is_closing()) {
     co_await beat();
@@ -66,11 +85,17 @@ boost::asio::awaitable<void> upkeep::run() {
 boost::asio::awaitable<void> upkeep::stop(async::deadline deadline) {
   background_.begin_close();
   timer_.cancel();
+  const async::deadline goodbye = std::min(deadline, async::within(goodbye_wait));
+  // A statement for a database that nobody finds would wait out its patience, and the process with it.
+  timer_.expires_at(std::min(goodbye, async::within(last_statement_wait)));
+  timer_.async_wait([this](const boost::system::error_code& failure) {
+    if (!failure) leave_.emit(boost::asio::cancellation_type::terminal);
+  });
   co_await background_.close();
+  timer_.cancel();
   // A heartbeat that goes stale says the same a minute later.
   if (has_beaten_) {
-    auto ended = co_await repository_.end(self_.id, auth::clock_now(),
-                                          std::min(deadline, async::within(std::chrono::seconds{1})));
+    auto ended = co_await repository_.end(self_.id, auth::clock_now(), goodbye);
     if (ended.has_error()) log_.warn("goodbye_not_written", {{"detail", ended.error().detail}});
   }
 }

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 
@@ -39,7 +40,7 @@ struct upkeep_statistics {
 
 /// A process's own upkeep, one a process: heartbeats in app_instances, so that migrations know who runs; the
 /// net beneath maintenance, without which nobody could sign in on the first of a month; and what readiness
-/// and metrics tell of both. Shard: `run` and `stop` on its own.
+/// and metrics tell of both. Shard: `start` and `stop` on its own.
 class upkeep {
  public:
   upkeep(boost::asio::io_context& context, db::database& database, logger& log, std::string version,
@@ -48,21 +49,25 @@ class upkeep {
   upkeep& operator=(const upkeep&) = delete;
 
   /// Beats, looks and repairs until `stop`.
-  boost::asio::awaitable<void> run();
-  /// Ends `run`, says goodbye to the database and waits for both.
+  void start();
+  /// Gives up a statement under way after half a second, says goodbye to the database when it was ever there,
+  /// and waits for both: a second altogether, or until `deadline`.
   boost::asio::awaitable<void> stop(async::deadline deadline);
 
   [[nodiscard]] const upkeep_statistics& stats() const { return statistics_; }
 
  private:
+  boost::asio::awaitable<void> run();
   boost::asio::awaitable<void> beat();
   boost::asio::awaitable<bool> keep_partitions();
   boost::asio::awaitable<void> look();
 
+  boost::asio::io_context& context_;
   auth::upkeep_repository repository_;
   logger& log_;
   auth::instance self_;
   boost::asio::steady_timer timer_;
+  boost::asio::cancellation_signal leave_;
   async::gate background_;
   upkeep_statistics statistics_;
   bool has_beaten_ = false;

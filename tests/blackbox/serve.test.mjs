@@ -188,6 +188,38 @@ auto_confirm = true
     assert.equal((await command(['token', '--config', config, '--role', 'authenticated', '--ttl', '1h'])).code > 0, true);
   });
 
+  /** A database that never comes: where it would be, and how to end the pretence. */
+  const nowhere = {
+    'nothing listens': async () => ({ at: `127.0.0.1:${await freePort()}`, end: () => {} }),
+    'somebody accepts and says nothing': async () => {
+      const sockets = new Set();
+      const silent = createServer((socket) => sockets.add(socket.on('error', () => {})));
+      await new Promise((done) => silent.listen(0, '127.0.0.1', done));
+      return { at: `127.0.0.1:${silent.address().port}`, end: () => {
+        for (const socket of sockets) socket.destroy();
+        silent.close();
+      } };
+    },
+  };
+  for (const [what, pretend] of Object.entries(nowhere)) {
+    test(`stops within a second although it never found its database: ${what}`, async () => {
+      const { at, end } = await pretend();
+      const server = run(['serve', '--config', config], { ...quickStop, PAM_DATABASE__HOSTS: at,
+        PAM_LISTEN__PORT: String(await freePort()), PAM_INTERNAL__PORT: String(await freePort()) });
+      await until(() => server.output.all.includes('"event":"ready"'), 'a server without a database');
+
+      const asked = performance.now();
+      server.child.kill('SIGTERM');
+      const how = await server.exited;
+      const took = performance.now() - asked;
+
+      end();
+      assert.deepEqual(how, { code: 0, signal: null }, server.output.all);
+      // Twice the second, for a machine that has other work.
+      assert.ok(took < 2_000, `${Math.round(took)} ms`);
+    });
+  }
+
   test('reloads on SIGHUP without losing a connection', async () => {
     const server = servers[0] ?? await serve();
     const account = await newAccount(server);
