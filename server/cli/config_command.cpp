@@ -37,6 +37,7 @@ int run_config_check(const std::string& file, const runtime::environment& variab
     out << "departs from the profile: " << each << "\n";
   }
   out << runtime::pool_plan_text(runtime::pool_shape_of(*loaded));
+  out << "hashing threads of each process: " << runtime::effective_hash_threads(*loaded) << "\n";
   return success;
 }
 

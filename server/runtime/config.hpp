@@ -98,7 +98,8 @@ struct configuration {
     bool allow_unbounded = false;  ///< machine tokens without exp and aud are accepted
   } admin;
   struct {
-    std::size_t threads = 0;  ///< 0: half the cores, at least 1
+    std::size_t threads = 0;    ///< of the host; 0: half the cores, at least 1
+    std::size_t processes = 0;  ///< of this host, which divide them; 0: server.processes
     std::size_t queue_limit = crypto::hash_pool_config{}.queue_limit;
     std::chrono::milliseconds max_wait = crypto::hash_pool_config{}.max_wait;
     std::uint32_t memory_kib = crypto::hash_cost{}.memory_kib;
@@ -206,8 +207,8 @@ void apply_reloadable(configuration& running, const configuration& fresh);
 
 /// The shards a process runs: the configured number, or the cores this process may use.
 [[nodiscard]] std::size_t effective_shards(const configuration& settings);
-/// Hashing threads of one of `processes` processes on a host: its share of the budget, at least 1.
-[[nodiscard]] std::size_t effective_hash_threads(const configuration& settings, unsigned processes = 1);
+/// Hashing threads of one process: its share of the host's budget, at least 1.
+[[nodiscard]] std::size_t effective_hash_threads(const configuration& settings);
 
 [[noreturn]] void throw_exception_from_error(const std::vector<config_error>& failure,
                                              const boost::source_location& where);

@@ -161,6 +161,9 @@ void config_reader::check_rules() {
              "listen.trusted_proxies", "listen.trusted_proxies",
              "listen.trusted_proxies must not hold a network of every address: each client could then choose "
              "its own; name the networks of your balancers");
+  check_rule(c.hash.processes <= c.server.processes, "hash.processes", "server.processes",
+             "hash.processes (" + std::to_string(c.hash.processes) + ") must not exceed server.processes (" +
+                 std::to_string(c.server.processes) + "): those of one host are among those of all");
   check_rule(!c.database.sslmode.starts_with("verify-") || !c.database.sslrootcert.empty(),
              "database.sslmode", "database.sslrootcert",
              "database.sslmode " + quoted(c.database.sslmode) +

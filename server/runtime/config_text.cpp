@@ -152,10 +152,12 @@ std::size_t effective_shards(const configuration& settings) {
   return settings.server.shards != 0 ? settings.server.shards : available_cores();
 }
 
-std::size_t effective_hash_threads(const configuration& settings, unsigned processes) {
+std::size_t effective_hash_threads(const configuration& settings) {
   const std::size_t budget =
       settings.hash.threads != 0 ? settings.hash.threads : std::max<std::size_t>(1, available_cores() / 2);
-  return std::max<std::size_t>(1, budget / std::max(1U, processes));
+  const std::size_t processes =
+      settings.hash.processes != 0 ? settings.hash.processes : settings.server.processes;
+  return std::max<std::size_t>(1, budget / processes);
 }
 
 }  // namespace pam::runtime

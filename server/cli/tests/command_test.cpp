@@ -89,7 +89,8 @@ TEST(config_command, a_complete_configuration_is_summed_up) {
   const temporary_folder folder;
   const std::string file = folder.write("pam.toml", complete);
 
-  const auto checked = run("config check " + file, {{"PAM_TOKENS__LOST_RESPONSE_WINDOW", "1m"}});
+  const auto checked =
+      run("config check " + file, {{"PAM_TOKENS__LOST_RESPONSE_WINDOW", "1m"}, {"PAM_HASH__THREADS", "6"}});
 
   EXPECT_EQ(checked.status, success);
   EXPECT_EQ(checked.out,
@@ -100,7 +101,8 @@ TEST(config_command, a_complete_configuration_is_summed_up) {
                 "20 while successors take over\n"
                 "to a pooler's console: one for a moment by each shard that connects, so 24 clients "
                 "of it at most\n"
-                "of commands, directly (maintain, migrate): 3\n");
+                "of commands, directly (maintain, migrate): 3\n"
+                "hashing threads of each process: 6\n");
   EXPECT_THAT(checked.err, IsEmpty());
 }
 

@@ -407,6 +407,8 @@ TEST(config, rules_between_keys_are_checked) {
       {"[tls]\nprivate_key_file = \"a.pem\"", "must be given together"},
       {"[listen]\nport = 9443", "must not share the port 9443"},
       {"[server]\ndrain_timeout = \"5s\"", "limits.request (10s) must not exceed server.drain_timeout (5s)"},
+      {"[hash]\nprocesses = 3\n[server]\nprocesses = 2",
+       "hash.processes (3) must not exceed server.processes (2)"},
       {"[database]\nsslmode = \"verify-full\"", "needs database.sslrootcert"},
       {"[listen]\nproxy_protocol = \"required\"",
        "listen.proxy_protocol needs listen.trusted_proxies: the networks of your balancers"},
@@ -653,12 +655,20 @@ TEST(config, a_refused_configuration_explains_its_keys_and_gives_its_findings) {
 }
 
 TEST(config, threads_follow_the_cores_and_are_never_none) {
-  auto settings = good("[hash]\nthreads = 4\n");
-
-  EXPECT_EQ(effective_hash_threads(settings, 2), 2U);
-  EXPECT_EQ(effective_hash_threads(settings, 8), 1U);
-  EXPECT_GE(effective_shards(settings), 1U);
+  EXPECT_GE(effective_shards(configuration{}), 1U);
   EXPECT_GE(effective_hash_threads(configuration{}), 1U);
+}
+
+TEST(config, the_processes_of_a_host_divide_its_hashing_threads) {
+  const auto threads_with = [](std::string_view processes) {
+    return effective_hash_threads(good("[hash]\nthreads = 4\n" + std::string{processes}));
+  };
+
+  EXPECT_EQ(threads_with(""), 4U);
+  EXPECT_EQ(threads_with("[server]\nprocesses = 2\n"), 2U);
+  EXPECT_EQ(threads_with("[server]\nprocesses = 8\n"), 1U);
+  // Eight processes on four hosts.
+  EXPECT_EQ(threads_with("processes = 2\n[server]\nprocesses = 8\n"), 2U);
 }
 
 TEST(config_values, durations_keep_their_value_through_text) {
