@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -166,6 +167,9 @@ void citus_stand_in::accept_all() {
       if (server >= 0) ::close(server);
       continue;
     }
+    // An answer is several small messages: the second would wait 40 ms for the client's delayed ACK.
+    const int yes = 1;
+    ::setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     link& one = links_.emplace_back();
     one.client = client;
     one.server = server;
