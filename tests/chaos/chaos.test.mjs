@@ -18,7 +18,7 @@ const clients = number('PAM_CHAOS_CLIENTS', 12);
 const disk = process.env.PAM_CHAOS_DISK;
 const rest = (milliseconds) => new Promise((next) => setTimeout(next, milliseconds));
 
-describe('under every fault', { timeout: 600_000 + rounds * 300_000 }, () => {
+describe('under every fault', { timeout: 600_000 + rounds * 300_000 + signUps * 36 }, () => {
   let it;
   let load;
   const filler = disk && join(disk, 'filler');
@@ -136,7 +136,7 @@ describe('under every fault', { timeout: 600_000 + rounds * 300_000 }, () => {
     assert.equal(load.findings.toString(), '');
   });
   test('clients and tables agree in the end', async (t) => {
-    await until(() => load.sharedAttempts >= signUps, 'enough sign-ups of shared addresses', 3600);
+    await until(() => load.sharedAttempts >= signUps, 'enough sign-ups of shared addresses', 600 + signUps * 0.036);
     await load.finish();
 
     await load.reconcile(it.cluster);
