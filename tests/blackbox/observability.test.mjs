@@ -246,6 +246,9 @@ describe('traces', { timeout: 300_000 }, () => {
     const signedIn = await traced('POST', '/auth/v1/token?grant_type=password', { body: { email: account.email, password: account.password } });
     assert.deepEqual(signedIn.names, ['find_claim', 'read_for_sign_in', 'verify_password', 'sign_in']);
     assert.ok(signedIn.children.find(({ name }) => name === 'verify_password').attributes['pam.work_us'] > 1000);
+    // They stand where they were: each was asked for when the one before it had ended.
+    const steps = signedIn.children.filter(({ name }) => name !== 'read_token_cut');
+    for (let i = 1; i < steps.length; ++i) assert.ok(BigInt(steps[i].startTimeUnixNano) >= BigInt(steps[i - 1].endTimeUnixNano), steps[i].name);
     const changed = await traced('PUT', '/auth/v1/user', { token: account.access_token, body: { password: newPassword() } });
     for (const name of ['BEGIN', 'hash_password', 'change_account', 'end_other_sessions', 'COMMIT']) assert.ok(changed.names.includes(name), name);
     assert.ok(changed.names.indexOf('BEGIN') < changed.names.indexOf('COMMIT'));
