@@ -60,6 +60,8 @@ class observer {
   /// An administrator's call that was carried out: who, and what he did.
   virtual void administered(const net::request_context& request, std::string_view actor,
                             std::string_view action) noexcept = 0;
+  /// New connections are being reset; see net::service.
+  virtual void shedding(std::size_t /*connections*/) noexcept {}
 };
 
 /// Requests in flight and refusals of one cost class. Written on the shard, readable from any thread.
@@ -116,6 +118,7 @@ class service final : public net::service {
   void refuse(net::request_context& request, unsigned status, std::string_view code,
               std::string_view detail) noexcept override;
   void finished(const net::request_context& request, bool was_sent) noexcept override;
+  void shedding(std::size_t connections) noexcept override { watcher_.shedding(connections); }
 
   /// A place among the requests of a class; nullopt when it is full and the request has been answered 503,
   /// or when its address holds its share of the hash class, answered 429.

@@ -10,7 +10,7 @@ namespace pam::net {
 
 /// Limits and timeouts of one listener. Every limit is also a metric and a distinct refusal.
 struct limits {
-  std::size_t connections = 15'000;      ///< per shard; accept stops above it
+  std::size_t connections = 15'000;      ///< per shard; above it new ones wait, then are reset
   std::size_t header_bytes = 16 * 1024;  ///< request line and fields
   std::size_t header_fields = 100;
   std::size_t body_bytes = 64 * 1024;
@@ -24,6 +24,9 @@ struct limits {
       20'000};  ///< an answer the peer does not read; again for every 64 KiB it took
   std::chrono::milliseconds keep_alive{75'000};  ///< promised in whole seconds, kept for one second more
   std::chrono::milliseconds request{10'000};     ///< the deadline handlers see
+  /// A server that is full and stays so resets what waits in its backlog: a peak that passes sooner is not
+  /// worth a reset, and a client that is told later waits for nothing.
+  std::chrono::milliseconds full_grace{500};
   std::size_t handshakes_per_second =
       1'200;  ///< per shard; above it new connections wait in the backlog; 0: no limit
 };

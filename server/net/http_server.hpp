@@ -39,6 +39,8 @@ struct net_statistics {
   std::atomic<std::uint64_t> timed_out_write{0};
   std::atomic<std::uint64_t> idle_closed{0};
   std::atomic<std::uint64_t> accept_paused{0};  ///< times the connection limit or EMFILE stopped accepting
+  std::atomic<std::uint64_t> shed{0};           ///< reset unserved, because all connections were open
+  std::atomic<std::uint64_t> left_waiting{0};   ///< whose client left before they were accepted
   std::atomic<std::uint64_t> bytes_in{0};       ///< of HTTP, inside TLS
   std::atomic<std::uint64_t> bytes_out{0};
 };

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string_view>
 
 #include <boost/asio/awaitable.hpp>
@@ -33,6 +34,10 @@ class service {
   /// Called after the last byte of an answer was handed to the socket, or the peer was lost before.
   /// The place for the access-log line and the latency histogram. Must not throw.
   virtual void finished(const request_context& request, bool was_sent) noexcept = 0;
+
+  /// Called when new connections begin to be reset because `limits::connections` are open: not again while
+  /// the server is full, nor within a minute. Must not throw.
+  virtual void shedding(std::size_t /*connections*/) noexcept {}
 };
 
 }  // namespace pam::net

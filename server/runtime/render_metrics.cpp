@@ -121,6 +121,10 @@ void write_connections(metrics_writer& out, const std::vector<std::unique_ptr<sh
           &net::net_statistics::idle_closed, false},
       row{"pam_net_accept_paused_total", "Times accepting stopped at a limit.",
           &net::net_statistics::accept_paused, false},
+      row{"pam_net_connections_shed_total", "Connections reset because limits.connections were open.",
+          &net::net_statistics::shed, false},
+      row{"pam_net_connections_left_total", "Connections whose client left before they were accepted.",
+          &net::net_statistics::left_waiting, false},
       row{"pam_net_received_bytes_total", "Bytes read from clients.", &net::net_statistics::bytes_in, false},
       row{"pam_net_sent_bytes_total", "Bytes written to clients.", &net::net_statistics::bytes_out, false}};
   for (const row& each : rows) {

@@ -201,4 +201,16 @@ void request_observer::administered(const net::request_context& request, std::st
   }
 }
 
+void request_observer::shedding(std::size_t connections) noexcept {
+  try {
+    log_.warn("connections_full", {{"connections", connections},
+                                   {"detail",
+                                    "limits.connections are open: new ones are reset, so that their clients "
+                                    "try again and may reach another process; raise limits.connections or "
+                                    "run one process more"}});
+  } catch (const std::exception&) {
+    return;
+  }
+}
+
 }  // namespace pam::runtime

@@ -49,6 +49,7 @@ class request_observer final : public api::observer {
               std::string_view detail) noexcept override;
   void administered(const net::request_context& request, std::string_view actor,
                     std::string_view action) noexcept override;
+  void shedding(std::size_t connections) noexcept override;
 
   /// Pattern -> statistics. The map is fixed at construction; "" stands for requests no route matched.
   [[nodiscard]] const std::map<std::string_view, route_statistics>& routes() const { return routes_; }

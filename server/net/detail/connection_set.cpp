@@ -51,6 +51,7 @@ connection_set::connection_set(boost::asio::io_context& context, listener_config
       epoll_(context, make_epoll()),
       ticker_(context),
       handshake_pause_(context),
+      shed_timer_(context),
       cut_timer_(context, clock::time_point::max()),
       empty_(context, clock::time_point::max()),
       wheel_(tick_length, clock::now()),
@@ -432,6 +433,7 @@ void connection_set::shut_down() {
   close_listener();
   ticker_.cancel();
   handshake_pause_.cancel();
+  shed_timer_.cancel();
   cut_timer_.cancel();
   for (auto at = connections_.begin(); at != connections_.end();) {
     connection& victim = *at++;

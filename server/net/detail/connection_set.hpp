@@ -76,6 +76,7 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
 
   // Accepting (connection_set_accept.cpp).
   void accept_some();
+  void shed_some();
   void admit(acceptor::connection from);
   void on_proxy_header(connection& from);
   void refuse_proxy_header(connection& from);
@@ -85,6 +86,8 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   void resume_accepting(acceptor::reason why);
   void watch_listener();
   void wait_for_handshakes();
+  void wait_to_shed();
+  void tell_of_shedding();
 
   // Reading (connection_set.cpp). `false`: the connection may be gone, do not touch it.
   void on_handshake(connection& from);
@@ -143,6 +146,7 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   boost::asio::posix::stream_descriptor epoll_;
   boost::asio::steady_timer ticker_;
   boost::asio::steady_timer handshake_pause_;
+  boost::asio::steady_timer shed_timer_;
   boost::asio::steady_timer cut_timer_;  ///< the deadline of a drain, the earliest of several
   boost::asio::steady_timer empty_;      ///< cancelled when the last connection is gone
   timer_wheel wheel_;
@@ -154,6 +158,8 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   std::size_t open_ = 0;
   std::size_t held_ = 0;  ///< sum of connection::held
   std::uint32_t listener_events_ = 0;
+  std::uint64_t told_of_ = 0;    ///< acceptor::times_full() when the application was told last
+  clock::time_point told_next_;  ///< not before
   [[nodiscard]] std::chrono::system_clock::time_point wall_now() const { return wall_ + (now_ - wall_at_); }
   void read_wall_clock();
 

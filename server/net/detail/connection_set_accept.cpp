@@ -1,5 +1,6 @@
 // Accepting: when, how many, and what waits in the backlog.
 #include <array>
+#include <chrono>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,13 +14,20 @@ namespace {
 
 /// Connections taken in one wake-up before those that are served already get their turn.
 constexpr int accepts_per_wake_up = 64;
+/// A server that is full again and again says so this often.
+constexpr std::chrono::minutes telling_pause{1};
 
 }  // namespace
 
 void connection_set::accept_some() {
   if (!acceptor_.is_listening()) return;
+  if (acceptor_.is_paused_by(acceptor::reason::connections)) return shed_some();
   for (int i = 0; i < accepts_per_wake_up; ++i) {
     acceptor::connection made = acceptor_.accept(open_, now_);
+    if (made.has_left) {
+      count(stats.left_waiting);
+      continue;
+    }
     if (!made.socket) break;
     admit(std::move(made));
   }
@@ -29,7 +37,25 @@ void connection_set::accept_some() {
   } else {
     count(stats.accept_paused);
   }
+  if (acceptor_.is_paused_by(acceptor::reason::connections)) wait_to_shed();
   watch_listener();
+}
+
+void connection_set::shed_some() {
+  const std::size_t shed = acceptor_.shed(now_);
+  if (shed != 0) {
+    count(stats.shed, shed);
+    tell_of_shedding();
+  }
+  wait_to_shed();
+  watch_listener();
+}
+
+void connection_set::tell_of_shedding() {
+  if (acceptor_.times_full() == told_of_ || now_ < told_next_) return;
+  told_of_ = acceptor_.times_full();
+  told_next_ = now_ + telling_pause;
+  application_.shedding(bounds_.connections);
 }
 
 void connection_set::admit(acceptor::connection from) {
@@ -115,12 +141,13 @@ void connection_set::close_listener() {
 }
 
 void connection_set::resume_accepting(acceptor::reason why) {
-  acceptor_.resume(why);
+  acceptor_.resume(why, now_);
   watch_listener();
 }
 
 void connection_set::watch_listener() {
-  const std::uint32_t wanted = acceptor_.is_paused() ? 0 : EPOLLIN;
+  const bool is_wanted = !acceptor_.is_paused() || acceptor_.may_shed(now_);
+  const std::uint32_t wanted = is_wanted ? EPOLLIN : 0;
   if (!acceptor_.is_listening() || !is_started_ || wanted == listener_events_) return;
   epoll_event event{};
   event.events = wanted;
@@ -136,6 +163,18 @@ void connection_set::wait_for_handshakes() {
   handshake_pause_.async_wait([self = shared_from_this()](const boost::system::error_code& failure) {
     if (failure || self->is_shut_down_) return;
     self->resume_accepting(acceptor::reason::handshakes);
+  });
+}
+
+void connection_set::wait_to_shed() {
+  // Places that come and go do not move the moment: one wait for all of them.
+  const clock::time_point from = acceptor_.shed_from();
+  if (acceptor_.may_shed(now_) || from == shed_timer_.expiry()) return;
+  shed_timer_.expires_at(from);
+  shed_timer_.async_wait([self = shared_from_this()](const boost::system::error_code& failure) {
+    if (failure || self->is_shut_down_) return;
+    self->now_ = clock::now();
+    self->watch_listener();
   });
 }
 

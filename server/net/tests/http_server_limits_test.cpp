@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include <chrono>
+#include <future>
 #include <memory>
 #include <string>
 #include <vector>
@@ -138,6 +139,7 @@ TEST(http_server_limits, a_handler_is_not_cut_by_the_connection_limits) {
 TEST(http_server_limits, connections_above_the_limit_wait_in_the_backlog) {
   limits bounds;
   bounds.connections = 2;
+  bounds.full_grace = 1h;
   running_server server(bounds);
   auto first = std::make_unique<client>(server.port());
   client second(server.port());
@@ -166,6 +168,25 @@ TEST(http_server_limits, handshakes_above_the_rate_are_only_delayed) {
   }
 
   EXPECT_EQ(server.stats().handshakes, 6u);
+}
+
+TEST(http_server_limits, a_client_that_left_while_it_waited_for_its_handshake_costs_none) {
+  temporary_folder folder;
+  const tls_context context = tls_context::load(make_certificate(folder, "a", "a")).value();
+  limits bounds;
+  bounds.handshakes_per_second = 20;  // one at once
+  running_server server(bounds, &context);
+  std::promise<void> go = server.hold_shard();
+  client first(server.port());
+  client gone(server.port());
+  gone.reset();
+
+  go.set_value();
+  client third(server.port(), tls_wishes{});
+
+  EXPECT_EQ(third.get("/hello").status, 200u);
+  EXPECT_EQ(server.stats().left_waiting, 1u);
+  EXPECT_EQ(server.stats().accepted, 2u);
 }
 
 TEST(http_server_limits, accepting_goes_on_after_the_process_ran_out_of_descriptors) {

@@ -45,12 +45,14 @@ class test_service : public service {
   void refuse(request_context& request, unsigned status, std::string_view code,
               std::string_view detail) noexcept override;
   void finished(const request_context& request, bool was_sent) noexcept override;
+  void shedding(std::size_t connections) noexcept override { told_of_shedding.push_back(connections); }
 
   // On the shard only.
   void release();
   const std::shared_ptr<const std::string> document = numbered_document();
   unsigned refuses_with = 0;  ///< status of every refusal; 0: the one that is asked for
   std::vector<report> reports;
+  std::vector<std::size_t> told_of_shedding;
   std::size_t waiting = 0;
   std::string last_header;  ///< value of X-Test of the last request served
   std::string last_path;

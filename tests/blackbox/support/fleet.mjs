@@ -61,7 +61,8 @@ ${extra}
 
   /** One more process, ready to serve. */
   async function serve(env = {}) {
-    const [port, internal_port] = [await freePort(), await freePort()];
+    const port = Number(env.PAM_LISTEN__PORT ?? await freePort());  // one may be shared
+    const internal_port = await freePort();
     const process_ = run(['serve', '--config', config], { ...quickStop, PAM_SERVER__SHARDS: '1',
       PAM_LISTEN__PORT: String(port), PAM_INTERNAL__PORT: String(internal_port), ...env });
     let ended = null;
