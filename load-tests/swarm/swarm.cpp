@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cmath>
 #include <ostream>
 #include <sstream>
 #include <stdexcept>
@@ -333,11 +334,14 @@ std::chrono::milliseconds swarm::think() const {
   return std::chrono::duration_cast<std::chrono::milliseconds>(plan_.think * slowness());
 }
 
-// The first action lies anywhere in the user's think time: nobody acts in step. Who appears wants to do
-// something, however long it thinks after that.
+// As if the user had been thinking for long: what is left of a pause that one comes upon at any moment. Of
+// pauses of 0.5 to 1.5, long ones are come upon more often; evenly within one mean pause, second actions
+// would meet first ones, and half as many again would act after 30 s. Who appears wants to do something,
+// however long it thinks after that.
 void swarm::act_from_now_on(swarm_user& of) {
   std::uniform_real_distribution<double> share(0, 1);
-  of.next = now_ + std::chrono::duration_cast<clock::duration>(plan_.think * share(random_));
+  const double pause = std::sqrt(0.25 + 2 * share(random_));
+  of.next = now_ + std::chrono::duration_cast<clock::duration>(plan_.think * pause * share(random_));
   timers_.push({of.next, of.index, purpose::action});
 }
 
