@@ -55,20 +55,24 @@ async function rolling({ stage, crowd, profile }) {
 }
 
 /** Another certificate is put in place and every process told, while new connections come. */
-async function reload({ stage, crowd, profile }) {
+async function reload({ stage, crowd, profile, say }) {
   crowd.tell('reload');
   const seen = { before: 0, during: 0, after: 0, failed: 0, old_after: 0 };
   const fresh = new X509Certificate(readFileSync(stage.nextCertificate)).fingerprint256;
   let stretch = 'before';
+  const fail = (why) => {
+    ++seen.failed;
+    say(`a new connection ${stretch} the reload failed: ${why}`);
+  };
   const ask = async () => {
     const during = stretch;
     try {
       const { status, fingerprint } = await freshRequest(stage);
       ++seen[during];
-      if (status !== 200) ++seen.failed;
+      if (status !== 200) fail(`status ${status}`);
       if (during === 'after' && fingerprint !== fresh) ++seen.old_after;
-    } catch {
-      ++seen.failed;
+    } catch (failure) {
+      fail(failure.message);
     }
   };
   let isOver = false;
@@ -113,7 +117,7 @@ export async function runTrials(context, say) {
     if (!context.profile[name]) continue;
     context.sampler.phase = name;
     say(`phase ${name}`);
-    seen[name] = await trial(context);
+    seen[name] = await trial({ ...context, say });
     if (context.crowd.lost > 0) throw new Error(`a generator ended early, in phase ${name}`);
   }
   return seen;
