@@ -1,5 +1,6 @@
 #include "server/api/answers.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "server/api/oauth.hpp"
@@ -193,10 +194,7 @@ void answer_error(service& application, net::request_context& request, const aut
   if (failure.code == auth::errc::internal) {
     application.watcher().failed(request, failure.reason, failure.detail);
   }
-  if (failure.code == auth::errc::rate_limited) {
-    return answer_rate_limited(application, request, failure.retry_after);
-  }
-  answer(application, request, to_problem(failure, from));
+  answer(application, request, to_problem(failure, from), std::max(failure.retry_after, usual_retry_after));
 }
 
 }  // namespace pam::api

@@ -11,12 +11,12 @@
 
 namespace pam::api {
 
-/// Seconds a client is asked to wait when a limit refused it; auth-js backs off by itself beside it.
-inline constexpr int retry_after_seconds = 1;
+/// What a client is asked to wait when nothing says how long; auth-js backs off by itself beside it.
+inline constexpr std::chrono::seconds usual_retry_after{1};
 
 /// Answers with a problem: body, `x-sb-error-code`, `Retry-After` on 429 and 503.
 void answer(service& application, net::request_context& request, protocol::problem what,
-            std::chrono::seconds retry_after = std::chrono::seconds{retry_after_seconds});
+            std::chrono::seconds retry_after = usual_retry_after);
 
 /// Answers 429 over_request_rate_limit.
 void answer_rate_limited(service& application, net::request_context& request,

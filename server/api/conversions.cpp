@@ -138,6 +138,21 @@ auth::client_place place_of(const net::request_context& request) {
   return place;
 }
 
+std::string device_of(const net::request_context& request) {
+  if (request.has_header(device_header)) return std::string{request.header(device_header)};
+  std::string_view rest = request.header("cookie");
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find(';'), rest.size());
+    std::string_view pair = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    while (pair.starts_with(' ')) pair.remove_prefix(1);
+    const std::size_t equals = pair.find('=');
+    if (equals == device_cookie.size() && pair.starts_with(device_cookie))
+      return std::string{pair.substr(equals + 1)};
+  }
+  return {};
+}
+
 std::string new_amr(std::string_view method) {
   const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
   return protocol::encode_amr({{std::string{method}, now.time_since_epoch().count()}});

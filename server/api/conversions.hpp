@@ -21,6 +21,13 @@ void answer_grant(service& application, net::request_context& request, auth::gra
 /// Where the request came from, for the session list.
 [[nodiscard]] auth::client_place place_of(const net::request_context& request);
 
+/// How a known device is kept: a browser's cookie, an app's header.
+inline constexpr std::string_view device_cookie = "pam_device";
+inline constexpr std::string_view device_header = "x-pam-device";
+
+/// What the client shows as a known device; empty: nothing.
+[[nodiscard]] std::string device_of(const net::request_context& request);
+
 /// `[{"method":...,"timestamp":...}]` for a session that begins now.
 [[nodiscard]] std::string new_amr(std::string_view method);
 

@@ -25,7 +25,7 @@ full_answer::text full_answer::prepare(net::cost_class cost, bool string_codes, 
   return made;
 }
 
-void full_answer::answer(net::request_context& request) const {
+void full_answer::answer(net::request_context& request, std::chrono::seconds retry_after) const {
   const text& prepared = wants_string_codes(request) ? strings_ : numbers_;
   net::response& out = request.out;
   out.status = protocol::codes::over_capacity.status;
@@ -33,7 +33,7 @@ void full_answer::answer(net::request_context& request) const {
   out.body = prepared.body;
   std::ranges::copy(request.id(), out.body.begin() + static_cast<std::ptrdiff_t>(prepared.id_at));
   out.set("x-sb-error-code", std::string{protocol::codes::over_capacity.code});
-  out.set("Retry-After", std::to_string(retry_after_seconds));
+  out.set("Retry-After", std::to_string(retry_after.count()));
 }
 
 }  // namespace pam::api

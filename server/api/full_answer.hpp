@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -19,7 +20,7 @@ class full_answer {
 
   /// Status, body and fields into `request.out`; the same bytes as `answer` makes of the problem. Not for
   /// routes of OAuth 2.0, whose errors are of another form.
-  void answer(net::request_context& request) const;
+  void answer(net::request_context& request, std::chrono::seconds retry_after) const;
 
  private:
   struct text {

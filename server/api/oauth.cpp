@@ -15,7 +15,8 @@ void answer_oauth_error(net::request_context& request, unsigned status, std::str
                         std::string_view description) {
   request.out.status = status;
   request.out.body = protocol::encode_oauth_error(error, description);
-  if (status == 429 || status == 503) request.out.set("Retry-After", std::to_string(retry_after_seconds));
+  if (status == 429 || status == 503)
+    request.out.set("Retry-After", std::to_string(usual_retry_after.count()));
 }
 
 std::optional<std::string> require_oauth_caller(service& application, net::request_context& request) {

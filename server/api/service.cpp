@@ -7,6 +7,7 @@
 
 #include "protocol/problem.hpp"
 #include "server/api/answers.hpp"
+#include "server/api/conversions.hpp"
 #include "server/api/cors.hpp"
 #include "server/api/descriptions.hpp"
 #include "server/api/oauth.hpp"
@@ -178,7 +179,12 @@ std::optional<admitted_request> service::admit(net::request_context& request, ne
 
 void service::answer_full(net::request_context& request, net::cost_class cost) {
   admission_[static_cast<std::size_t>(cost)].seen.refused.fetch_add(1, std::memory_order_relaxed);
-  if (!is_oauth(request)) return full_[static_cast<std::size_t>(cost)].answer(request);
+  if (!is_oauth(request)) {
+    // A place for a read or write is free in milliseconds; who waits for a hash stands in a line of seconds.
+    const std::chrono::seconds retry_after =
+        cost == net::cost_class::hash ? accounts_.send_away(device_of(request)) : usual_retry_after;
+    return full_[static_cast<std::size_t>(cost)].answer(request, retry_after);
+  }
   protocol::problem full = problem_of(codes::over_capacity, std::string{full_detail});
   full.reason = net::to_string(cost);
   answer(*this, request, std::move(full));

@@ -21,25 +21,6 @@ void answer_with(service& application, net::request_context& request, const prot
   answer(application, request, std::move(what));
 }
 
-constexpr std::string_view device_cookie = "pam_device";
-constexpr std::string_view device_header = "x-pam-device";
-
-/// What the client shows as a known device: the header of an app, or the cookie of a browser.
-std::string device_of(const net::request_context& request) {
-  if (request.has_header(device_header)) return std::string{request.header(device_header)};
-  std::string_view rest = request.header("cookie");
-  while (!rest.empty()) {
-    const std::size_t end = std::min(rest.find(';'), rest.size());
-    std::string_view pair = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    while (pair.starts_with(' ')) pair.remove_prefix(1);
-    const std::size_t equals = pair.find('=');
-    if (equals == device_cookie.size() && pair.starts_with(device_cookie))
-      return std::string{pair.substr(equals + 1)};
-  }
-  return {};
-}
-
 /// Gives the client its device, as a cookie for browsers and as a header for apps.
 void give_device(const service& application, net::request_context& request, std::string device) {
   if (device.empty()) return;

@@ -148,6 +148,12 @@ result<accounts::admission> accounts::admit(const sign_in_command& what, const s
   return admitted;
 }
 
+// Nothing of a device's budget is taken: no password was looked at.
+std::chrono::seconds accounts::send_away(std::string_view device) {
+  const bool is_known = !device.empty() && recognise(keys_, device).has_value();
+  return hashes_.send_away(is_known ? crypto::turn::first : crypto::turn::usual);
+}
+
 result<void> accounts::take_attempt(std::string_view subject) {
   const auto wait = attempts_.take(subject, policy_.subject_attempts, std::chrono::steady_clock::now());
   if (wait.count() == 0) return {};

@@ -123,6 +123,11 @@ class accounts {
   /// rate_limited by subject, known or not; overloaded, unavailable. A known device has its own budget.
   boost::asio::awaitable<result<sign_in_outcome>> sign_in(sign_in_command what, async::deadline deadline);
 
+  /// For a request with a password that is refused before it comes here.
+  /// @param device  what the client presents as one; empty: none
+  /// @return when it shall come back, at least 1 s, as `error::retry_after` of `overloaded`
+  std::chrono::seconds send_away(std::string_view device);
+
   boost::asio::awaitable<result<account>> find(uuid id, async::deadline deadline);
 
   /// Changes metadata, password, or both at once. A new password ends the other sessions.

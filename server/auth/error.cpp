@@ -44,6 +44,7 @@ error from_database(const db::error& failure) {
 error from_crypto(const crypto::error& failure) {
   error mapped;
   mapped.detail = failure.detail;
+  mapped.retry_after = failure.retry_after;
   switch (failure.code) {
     case crypto::errc::queue_full:
       mapped.code = errc::overloaded;

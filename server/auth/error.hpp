@@ -43,7 +43,7 @@ struct error {
   std::string_view reason = "";  ///< a literal: the limit or part that refused
   std::string detail;
   bool may_have_happened = false;         ///< unavailable: it was sent and its answer was lost
-  std::chrono::seconds retry_after{0};    ///< rate_limited: at least 1
+  std::chrono::seconds retry_after{0};    ///< rate_limited, and overloaded by hashing: at least 1
   std::vector<std::string_view> reasons;  ///< weak_password: length | characters | pwned
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
 
@@ -21,7 +22,8 @@ enum class errc {
 
 struct error {
   errc code = errc::failure;
-  std::string detail;  ///< private diagnostics, never a secret
+  std::string detail;                   ///< private diagnostics, never a secret
+  std::chrono::seconds retry_after{0};  ///< queue_full, deadline: when there may be a thread; at least 1
 };
 
 template <class T>

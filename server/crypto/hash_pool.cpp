@@ -29,16 +29,16 @@ struct pool_facts {
   std::string dummy;  ///< hash of a random password at the pool's own cost
 };
 
-error refusal(errc why) {
+error refusal(errc why, std::chrono::seconds come_back) {
   switch (why) {
     case errc::queue_full:
-      return {why, "the hash queue is full"};
+      return {why, "the hash queue is full", come_back};
     case errc::deadline:
-      return {why, "the hash did not start in time"};
+      return {why, "the hash did not start in time", come_back};
     case errc::closed:
-      return {why, "the hash pool is closing"};
+      return {why, "the hash pool is closing", come_back};
     default:
-      return {why, "hashing failed"};
+      return {why, "hashing failed", come_back};
   }
 }
 
@@ -65,9 +65,9 @@ class pool_job : public detail::job {
     password_ = secret{};  // it has done its part; the job itself may live a little longer
   }
   void deliver() final { caller_->complete(std::move(*outcome_)); }
-  void refuse(errc why) final {
+  void refuse(errc why, std::chrono::seconds come_back) final {
     password_ = secret{};
-    caller_->complete(refusal(why));
+    caller_->complete(refusal(why, come_back));
   }
   /// The awaiting coroutine was cancelled.
   void abandon() { caller_->complete(error{errc::closed, "the caller was cancelled"}); }
@@ -137,7 +137,7 @@ asio::awaitable<Result> submit(std::weak_ptr<detail::job_pool> pool, std::shared
     const auto work =
         std::make_shared<Job>(std::move(what), std::move(with), caller, std::move(clock), std::move(rest)...);
     const auto jobs = to.lock();
-    if (!jobs) return work->refuse(errc::closed);
+    if (!jobs) return work->refuse(errc::closed, std::chrono::seconds{0});
     if (slot.is_connected()) {
       slot.assign([to, weak_work = std::weak_ptr<Job>(work)](asio::cancellation_type) {
         const auto pending = weak_work.lock();
@@ -233,6 +233,10 @@ asio::awaitable<result<verification>> hash_pool::verify(secret password, std::st
                                                         async::deadline deadline, turn whose) {
   return counted<verify_job, result<verification>>(impl_->jobs, impl_->facts, std::move(password), deadline,
                                                    whose, std::move(stored));
+}
+
+std::chrono::seconds hash_pool::send_away(turn whose) {
+  return impl_->jobs->send_away(whose);
 }
 
 void hash_pool::close() {

@@ -65,6 +65,10 @@ class hash_pool {
   boost::asio::awaitable<result<verification>> verify(secret password, std::string stored,
                                                       async::deadline deadline, turn whose = turn::usual);
 
+  /// For who is refused a password's work before he comes here, as the pool's own refusals are.
+  /// @return when he shall come back; `error::retry_after` of a refused call is the same
+  std::chrono::seconds send_away(turn whose);
+
   /// Refuses new jobs, finishes running ones, fails queued ones with `closed`, joins the threads.
   void close();
 

@@ -117,6 +117,48 @@ describe('overload', { timeout: 120_000 }, () => {
     forget(server);
     await server.stop();
   });
+
+  // A hash takes a quarter of a second or more: a crowd of 60 is a line of seconds.
+  const slowHashes = { ...quickStop, PAM_SERVER__SHARDS: '1', PAM_HASH__THREADS: '1', PAM_HASH__PASSES: '20' };
+  const crowd = (server) => Promise.all(Array.from({ length: 60 }, () => signIn(server, newEmail(), newPassword())));
+  const waitsOf = (answers) => answers.filter(({ status }) => status === 503).map((answer) => {
+    assertProblem(answer, 503, 'over_capacity');
+    return Number(answer.headers['retry-after']);
+  });
+  const assertLine = (waits) => {
+    assert.equal(Math.min(...waits), 1);
+    assert.ok(Math.max(...waits) > 1 && Math.max(...waits) <= 30, waits.join());
+  };
+
+  test('of password hashing tells the later of a crowd to come back later', async () => {
+    const server = await startServer({ env: { ...slowHashes, PAM_HASH__QUEUE_LIMIT: '1' } });
+    await newAccount(server); // tells the pool what a hash takes
+
+    assertLine(waitsOf(await crowd(server)));
+
+    forget(server);
+    await server.stop();
+  });
+
+  test('of password hashing at admission does so as well, and makes a known device wait for its like alone', async () => {
+    const server = await startServer({ env: { ...slowHashes, PAM_ADMISSION__HASH: '1' } });
+    const account = await newAccount(server);
+    const { headers } = await signIn(server, account.email, account.password);
+    const known = () => call(server, 'POST', '/auth/v1/token?grant_type=password', { body: { email: account.email, password: account.password },
+      headers: { 'x-pam-device': headers['x-pam-device'] } });
+
+    assertLine(waitsOf(await crowd(server)));
+    let own;
+    do { // until the device, too, finds the only place taken
+      const strangers = crowd(server);
+      [own] = waitsOf([await known()]);
+      await strangers;
+    } while (own === undefined);
+
+    assert.equal(own, 1);
+    forget(server);
+    await server.stop();
+  });
 });
 
 describe('the life of the server', { timeout: 240_000 }, () => {

@@ -17,7 +17,7 @@ net::request_context refused(net::cost_class cost, bool string_codes) {
   net::request_context request;
   std::ranges::copy(id, request.request_id.begin());
   if (string_codes) request.fields.push_back({"X-Supabase-Api-Version", "2024-01-01"});
-  full_answer(cost, site).answer(request);
+  full_answer(cost, site).answer(request, std::chrono::seconds{17});
   return request;
 }
 
@@ -46,7 +46,7 @@ TEST(full_answer, is_the_problem_it_was_prepared_from) {
 TEST(full_answer, says_what_it_is_and_when_to_come_back) {
   const net::request_context request = refused(net::cost_class::read, false);
   EXPECT_EQ(value_of(request, "x-sb-error-code"), "over_capacity");
-  EXPECT_EQ(value_of(request, "Retry-After"), "1");
+  EXPECT_EQ(value_of(request, "Retry-After"), "17");
 }
 
 TEST(full_answer, is_each_requests_own) {
@@ -55,8 +55,8 @@ TEST(full_answer, is_each_requests_own) {
   net::request_context second;
   first.request_id.fill('A');
   second.request_id.fill('B');
-  prepared.answer(first);
-  prepared.answer(second);
+  prepared.answer(first, std::chrono::seconds{1});
+  prepared.answer(second, std::chrono::seconds{1});
   EXPECT_NE(first.out.body.find(std::string(first.request_id.size(), 'A')), std::string::npos);
   EXPECT_EQ(second.out.body.find(first.id()), std::string::npos);
   EXPECT_NE(second.out.body.find(std::string(second.request_id.size(), 'B')), std::string::npos);

@@ -60,16 +60,31 @@ void job_pool::submit(std::shared_ptr<job> work, async::deadline deadline, turn 
     } else if (work->expiry_ <= now + wait_behind(static_cast<std::size_t>(place - waiting_.begin()))) {
       counters_.refused_deadline.fetch_add(1, std::memory_order_relaxed);
       refusal = errc::deadline;
+      work->come_back_ = count_refusal(whose, now);
     } else {
       if (work->expiry_ < next_check_) has_news_.notify_one();
       waiting_.insert(place, std::move(work));
       refused = make_room();
-      if (refused) refusal = errc::queue_full;
+      if (refused) {
+        refusal = errc::queue_full;
+        refused->come_back_ = count_refusal(refused->turn_, now);
+      }
       counters_.queued.store(waiting_.size(), std::memory_order_relaxed);
       has_work_.notify_one();
     }
   }
-  if (refused) refused->refuse(refusal);
+  if (refused) refused->refuse(refusal, refused->come_back_);
+}
+
+std::chrono::seconds job_pool::send_away(turn whose) {
+  const std::scoped_lock lock{mutex_};
+  return count_refusal(whose, clock::now());
+}
+
+/// The lock is held.
+std::chrono::seconds job_pool::count_refusal(turn whose, clock::time_point now) {
+  const std::chrono::duration<double, std::micro> each(usual_run_us_.load(std::memory_order_relaxed));
+  return outside_.refused(whose, now, each / std::max<std::size_t>(settings_.threads, 1));
 }
 
 job_pool::queue::iterator job_pool::place_of(turn whose) {
@@ -166,7 +181,7 @@ void job_pool::run_one(job& next) {
   counters_.finished.fetch_add(1, std::memory_order_relaxed);
   counters_.running.fetch_sub(1, std::memory_order_relaxed);
   if (has_failed) {
-    next.refuse(errc::failure);
+    next.refuse(errc::failure, std::chrono::seconds{0});
   } else {
     next.deliver();
   }
@@ -194,6 +209,7 @@ job_pool::queue job_pool::take_expired(clock::time_point now) {
   queue kept;
   for (auto& each : waiting_) (each->expiry_ > now ? kept : expired).push_back(std::move(each));
   waiting_.swap(kept);
+  for (const auto& each : expired) each->come_back_ = count_refusal(each->turn_, now);
   counters_.refused_deadline.fetch_add(expired.size(), std::memory_order_relaxed);
   counters_.queued.store(waiting_.size(), std::memory_order_relaxed);
   return expired;
@@ -206,7 +222,7 @@ clock::time_point job_pool::earliest_expiry() const {
 }
 
 void job_pool::refuse_all(const queue& jobs, errc why) {
-  for (const auto& each : jobs) each->refuse(why);
+  for (const auto& each : jobs) each->refuse(why, each->come_back_);
 }
 
 }  // namespace pam::crypto::detail

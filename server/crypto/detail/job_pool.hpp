@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "async/deadline.hpp"
+#include "server/crypto/detail/retry_estimate.hpp"
 #include "server/crypto/error.hpp"
 #include "server/crypto/turn.hpp"
 
@@ -27,12 +28,14 @@ class job {
   /// Hands the result over; the counters know of the job by then.
   virtual void deliver() = 0;
   /// Says why it will not run: queue_full, deadline, closed; failure when run() threw.
-  virtual void refuse(errc why) = 0;
+  /// @param come_back  after which its client may try again; 0 unless the pool had no thread for it
+  virtual void refuse(errc why, std::chrono::seconds come_back) = 0;
 
  private:
   friend class job_pool;
   std::chrono::steady_clock::time_point submitted_;
   std::chrono::steady_clock::time_point expiry_;
+  std::chrono::seconds come_back_{0};
   turn turn_ = turn::usual;
 };
 
@@ -61,6 +64,10 @@ class job_pool {
   /// is refused.
   void submit(std::shared_ptr<job> work, async::deadline deadline, turn whose = turn::usual);
 
+  /// Counts one who was refused before he came here among those who come back.
+  /// @return after which he shall: what a refused job is told
+  std::chrono::seconds send_away(turn whose);
+
   /// Takes a job out of the queue; nothing happens when it is not there. A running job goes on.
   /// @return true when it was there: neither run() nor refuse() will be called
   bool withdraw(const job& work);
@@ -88,6 +95,7 @@ class job_pool {
   void watch();
   void run_one(job& next);
   void refuse_all(const queue& jobs, errc why);
+  std::chrono::seconds count_refusal(turn whose, std::chrono::steady_clock::time_point now);
   [[nodiscard]] queue take_expired(std::chrono::steady_clock::time_point now);
   [[nodiscard]] std::chrono::steady_clock::time_point earliest_expiry() const;
   [[nodiscard]] queue::iterator place_of(turn whose);
@@ -101,6 +109,7 @@ class job_pool {
   std::condition_variable has_work_;
   std::condition_variable has_news_;  ///< for the watcher: an earlier expiry, or the end
   queue waiting_;
+  retry_estimate outside_;
   std::chrono::steady_clock::time_point next_check_ = std::chrono::steady_clock::time_point::max();
   bool is_closing_ = false;
   std::mutex joining_;

@@ -18,6 +18,7 @@ using namespace std::chrono_literals;
 struct outcome {
   bool has_run = false;
   errc refusal{};
+  std::chrono::seconds come_back{0};
 };
 
 /// Runs until it is let go, and tells what became of it.
@@ -31,7 +32,9 @@ class held_job : public job {
     if (should_throw) throw std::bad_alloc{};
   }
   void deliver() override { ended_.set_value({.has_run = true}); }
-  void refuse(errc why) override { ended_.set_value({.refusal = why}); }
+  void refuse(errc why, std::chrono::seconds come_back) override {
+    ended_.set_value({.refusal = why, .come_back = come_back});
+  }
 
   void await_start() { started_.get_future().wait(); }
   void release() { released_.set_value(); }
@@ -139,10 +142,8 @@ TEST(job_pool, in_a_full_queue_the_first_turn_takes_the_place_of_the_newest_usua
   EXPECT_TRUE(also_known->await_end().has_run);
 }
 
-TEST(job_pool, a_wait_that_can_be_foreseen_is_refused_at_once) {
-  constexpr auto run = 20ms;
-  constexpr std::size_t before = 200;  // 4 s of work
-  job_pool pool({.threads = 1, .queue_limit = before + 9, .max_wait = 1h});
+/// One job of `run` at least: what the pool takes for the usual time from then on.
+void measure(job_pool& pool, std::chrono::milliseconds run) {
   const auto measured = held();
   pool.submit(measured, late());
   measured->await_start();
@@ -150,6 +151,62 @@ TEST(job_pool, a_wait_that_can_be_foreseen_is_refused_at_once) {
   while (std::chrono::steady_clock::now() - began < run) std::this_thread::yield();
   measured->release();
   ASSERT_TRUE(measured->await_end().has_run);
+}
+
+TEST(job_pool, the_more_are_refused_the_later_they_are_told_to_come_back) {
+  constexpr std::size_t crowd = 300;
+  job_pool pool({.threads = 1, .queue_limit = 1, .max_wait = 1h});
+  measure(pool, 100ms);  // 300 jobs of 100 ms, 3.75 clients to each: 8 s
+  const auto running = held();
+  pool.submit(running, late());
+  running->await_start();
+  const auto waiting = quick();
+  pool.submit(waiting, late());
+  std::chrono::seconds first{0};
+  std::chrono::seconds last{0};
+  for (std::size_t i = 0; i < crowd; ++i) {
+    const auto refused = quick();
+    pool.submit(refused, late());
+    last = refused->await_end().come_back;
+    if (i == 0) first = last;
+  }
+
+  EXPECT_EQ(first, 1s);
+  EXPECT_GE(last, 8s);
+  EXPECT_GE(pool.send_away(turn::usual), last);
+  EXPECT_EQ(pool.send_away(turn::first), 1s);
+  running->release();
+  EXPECT_TRUE(waiting->await_end().has_run);
+}
+
+TEST(job_pool, whoever_is_refused_for_want_of_a_thread_is_told_when_to_come_back) {
+  job_pool pool({.threads = 1, .queue_limit = 1, .max_wait = 1h});
+  const auto running = held();
+  pool.submit(running, late());
+  running->await_start();
+  const auto displaced = quick();
+  const auto known = quick();
+  const auto hopeless = quick();
+  pool.submit(displaced, late());
+  pool.submit(known, async::within(20ms), turn::first);
+  pool.submit(hopeless, async::within(-1ms));
+
+  EXPECT_EQ(displaced->await_end().come_back, 1s);
+  EXPECT_EQ(known->await_end().come_back, 1s);  // its time ran out in the queue
+  EXPECT_EQ(hopeless->await_end().come_back, 1s);
+  running->release();
+  EXPECT_TRUE(running->await_end().has_run);
+  pool.close();
+  const auto late_comer = quick();
+  pool.submit(late_comer, late());
+  EXPECT_EQ(late_comer->await_end().come_back, 0s);
+}
+
+TEST(job_pool, a_wait_that_can_be_foreseen_is_refused_at_once) {
+  constexpr auto run = 20ms;
+  constexpr std::size_t before = 200;  // 4 s of work
+  job_pool pool({.threads = 1, .queue_limit = before + 9, .max_wait = 1h});
+  measure(pool, run);
   const auto running = held();
   pool.submit(running, late());
   running->await_start();
@@ -275,7 +332,7 @@ TEST(job_pool, its_threads_have_the_asked_priority_and_the_caller_keeps_its_own)
    public:
     void run() override { found = ::getpriority(PRIO_PROCESS, static_cast<id_t>(::gettid())); }
     void deliver() override { told.set_value(found); }
-    void refuse(errc) override {}
+    void refuse(errc, std::chrono::seconds) override {}
     int found = 0;
     std::promise<int> told;
   };
@@ -299,7 +356,7 @@ TEST(job_pool, every_job_of_many_threads_ends_exactly_once) {
     counted_job(std::atomic<int>& ran, std::atomic<int>& refused) : ran_(ran), refused_(refused) {}
     void run() override {}
     void deliver() override { ++ran_; }
-    void refuse(errc) override { ++refused_; }
+    void refuse(errc, std::chrono::seconds) override { ++refused_; }
 
    private:
     std::atomic<int>& ran_;
