@@ -115,8 +115,7 @@ class allowed_targets {
     const std::size_t size = is_v4 ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
     std::copy_n(reinterpret_cast<const char*>(address), size, reinterpret_cast<char*>(target.data()));
     target.resize(size);
-    const asio::ip::address plain = net::unmapped(target.address());
-    return !private_.contain(plain) || listed_.contain(plain);
+    return !private_.contain(target.address()) || listed_.contain(target.address());
   }
 
  private:

@@ -2,23 +2,31 @@
 // and says what it was told.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { connect } from 'node:tls';
 
-import { assertProblem, call, callInternal, metric, newAccount, newEmail, newPassword, signIn, signUp } from './support/client.mjs';
+import { assertProblem, call, callInternal, getUser, metric, newAccount, newEmail, newPassword, signIn, signUp } from './support/client.mjs';
 import { newCertificate } from './support/certificates.mjs';
 import { command, install } from './support/fleet.mjs';
 import { until } from './support/server.mjs';
 
 const sha1 = (password) => createHash('sha1').update(password.normalize('NFC')).digest('hex').toUpperCase();
 
-/** A service that knows some passwords. `behaviour` may be exchanged: (request, response, usual) => void. */
-async function startRanges(folder, { name = 'ranges' } = {}) {
-  const { key, certificate } = newCertificate(folder, name);
-  const service = { certificate, stolen: new Set(), asked: [], raw: [], behaviour: (request, response, usual) => usual() };
-  const server = https.createServer({ key: readFileSync(key), cert: readFileSync(certificate) }, (request, response) => {
+/**
+ * A service that knows some passwords. `behaviour` may be exchanged: (request, response, usual) => void.
+ * @param options.tls   more of https.createServer()
+ * @param options.also  further names in its certificate
+ */
+async function startRanges(folder, { name = 'ranges', tls = {}, also } = {}) {
+  const { key, certificate } = newCertificate(folder, name, also);
+  const service = { certificate, stolen: new Set(), asked: [], raw: [], busy: 0, busiest: 0, behaviour: (request, response, usual) => usual() };
+  const server = https.createServer({ key: readFileSync(key), cert: readFileSync(certificate), ...tls }, (request, response) => {
     service.asked.push({ method: request.method, url: request.url, headers: request.headers });
+    service.busiest = Math.max(service.busiest, ++service.busy);
+    response.on('close', () => --service.busy);
     service.behaviour(request, response, () => {
       const prefix = request.url.split('/').at(-1);
       const hits = [...service.stolen].map(sha1).filter((hash) => hash.startsWith(prefix)).map((hash) => `${hash.slice(5)}:3`);
@@ -30,7 +38,8 @@ async function startRanges(folder, { name = 'ranges' } = {}) {
   server.on('secureConnection', (socket) => socket.on('data', (bytes) => service.raw.push(bytes)));
   await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
   server.unref();
-  service.url = `https://127.0.0.1:${server.address().port}/range`;
+  service.port = server.address().port;
+  service.url = `https://127.0.0.1:${service.port}/range`;
   service.stop = () => new Promise((closed) => {
     server.close(closed);
     server.closeAllConnections?.();
@@ -135,7 +144,7 @@ describe('stolen passwords', { timeout: 300_000 }, () => {
 
   for (const [what, behaviour, reason] of [
     ['refuses', (request, response) => response.writeHead(503).end(), /503/],
-    ['sends them elsewhere', (request, response) => response.writeHead(302, { location: `https://127.0.0.1:${new URL(ranges.url).port}/other` }).end(), /302/],
+    ['sends them elsewhere', (request, response) => response.writeHead(302, { location: `https://127.0.0.1:${ranges.port}/other` }).end(), /302/],
     ['talks of something else', (request, response) => response.writeHead(200).end('<html>maintenance</html>'), /no list/],
     ['never ends', (request, response) => {
       response.writeHead(200);
@@ -213,6 +222,76 @@ describe('stolen passwords', { timeout: 300_000 }, () => {
     }
     assert.equal(ranges.asked.length, before);
     await stranger.stop();
+  });
+
+  test('are asked about sixteen at a time, 256 more wait, and the next are allowed at once', async () => {
+    const busy = await startRanges(installation.folder, { name: 'busy' });
+    const server = await installation.serve(asking({ PAM_PASSWORD__BREACH_URL: busy.url, PAM_PASSWORD__BREACH_CA_FILE: busy.certificate,
+      PAM_PASSWORD__BREACH_TIMEOUT: '5s', PAM_RATE_LIMITS__HASH_PER_MINUTE: '0', PAM_ADMISSION__HASH: '1000',
+      PAM_HASH__QUEUE_LIMIT: '1000' }));
+    const [at_work, waiting, over] = [16, 256, 10];
+    const signUps = (count) => Array.from({ length: count }, async () => (await signUp(server, newEmail(), newPassword())).status);
+    // The connections are there before the first question is, so that all come within the time of one.
+    const account = await newAccount(server);
+    await Promise.all(Array.from({ length: at_work + waiting + over }, () => getUser(server, account.access_token)));
+    const [known, clean] = [busy.asked.length, (await outcomes(server)).clean];
+    const held = [];
+    busy.behaviour = (request, response, usual) => held.push(usual);
+
+    const first = signUps(at_work);
+    await until(() => busy.asked.length === known + at_work, 'as many questions as are asked at a time');
+    const rest = signUps(waiting + over);
+    await until(async () => (await outcomes(server)).unanswered >= over, 'those that find no place');
+
+    assert.equal(held.length, at_work, 'nobody is asked more at a time');
+    busy.behaviour = (request, response, usual) => usual();
+    for (const answer of held) answer();
+    assert.deepEqual([...new Set(await Promise.all([...first, ...rest]))], [200]);
+    assert.deepEqual(await outcomes(server), { clean: clean + at_work + waiting, stolen: 0, unanswered: over });
+    assert.deepEqual(reasons(server), Array(over).fill('too many passwords wait'));
+    assert.equal(busy.busiest, at_work);
+    await server.stop();
+    await busy.stop();
+  });
+
+  test('are asked about over TLS 1.2 and later, whatever the system would still speak', async () => {
+    const lax = join(installation.folder, 'lax.cnf');
+    writeFileSync(lax, ['openssl_conf = all', '[all]', 'ssl_conf = ssl', '[ssl]', 'system_default = lax',
+      '[lax]', 'MinProtocol = TLSv1', 'CipherString = DEFAULT:@SECLEVEL=0', ''].join('\n'));
+    for (const [maxVersion, expected] of [['TLSv1.1', 'unanswered'], ['TLSv1.2', 'clean']]) {
+      const anything = { minVersion: 'TLSv1', ciphers: 'DEFAULT:@SECLEVEL=0' };
+      const service = await startRanges(installation.folder, { name: maxVersion, tls: { ...anything, maxVersion } });
+      const spoken = await new Promise((done, fail) => {
+        const client = connect({ ...anything, host: '127.0.0.1', port: service.port, ca: readFileSync(service.certificate) },
+          () => (done(client.getProtocol()), client.destroy())).on('error', fail);
+      });
+      assert.equal(spoken, maxVersion, 'the service is as old as it should be');
+      const server = await installation.serve(asking({ OPENSSL_CONF: lax, PAM_PASSWORD__BREACH_URL: service.url, PAM_PASSWORD__BREACH_CA_FILE: service.certificate }));
+
+      assert.equal((await signUp(server, newEmail(), newPassword())).status, 200);
+
+      assert.deepEqual(await outcomes(server), { clean: 0, stolen: 0, unanswered: 0, [expected]: 1 });
+      if (expected === 'unanswered') assert.match(reasons(server)[0], /SSL|TLS/);
+      assert.equal(service.asked.length, expected === 'clean' ? 1 : 0);
+      await server.stop();
+      await service.stop();
+    }
+  });
+
+  test('are asked about at an IPv4-mapped address where its IPv4 address may be asked', async () => {
+    const mapped = await startRanges(installation.folder, { name: 'mapped', also: ['IP:::ffff:127.0.0.1'] });
+    const url = `https://[::ffff:127.0.0.1]:${mapped.port}/range`;
+    for (const [networks, expected] of [['', 'unanswered'], ['::/0', 'unanswered'], ['127.0.0.0/8', 'clean']]) {
+      const server = await installation.serve(asking({ PAM_PASSWORD__BREACH_URL: url, PAM_PASSWORD__BREACH_CA_FILE: mapped.certificate, PAM_PASSWORD__BREACH_NETWORKS: networks }));
+
+      assert.equal((await signUp(server, newEmail(), newPassword())).status, 200);
+
+      assert.deepEqual(await outcomes(server), { clean: 0, stolen: 0, unanswered: 0, [expected]: 1 }, networks);
+      if (expected === 'unanswered') assert.match(reasons(server)[0], /connect/i);
+      assert.equal(mapped.asked.length, expected === 'clean' ? 1 : 0, networks);
+      await server.stop();
+    }
+    await mapped.stop();
   });
 
   test('are asked about by nobody unless the operator says so, and never without TLS', async () => {

@@ -8,11 +8,12 @@ export function openssl(...args) {
 
 const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
 
-/** A self-signed certificate for localhost: FOLDER/NAME.crt and .key. */
-export function newCertificate(folder, name) {
+/** A self-signed certificate for localhost and `also` ("IP:..."): FOLDER/NAME.crt and .key. */
+export function newCertificate(folder, name, also = []) {
   const [key, certificate] = [join(folder, `${name}.key`), join(folder, `${name}.crt`)];
   openssl('req', '-x509', ...newKey, '-keyout', key, '-out', certificate,
-    '-days', '2', '-subj', `/CN=${name}`, '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1');
+    '-days', '2', '-subj', `/CN=${name}`,
+    '-addext', `subjectAltName=${['DNS:localhost', 'IP:127.0.0.1', ...also].join(',')}`);
   return { key, certificate };
 }
 
