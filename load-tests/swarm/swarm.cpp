@@ -22,9 +22,6 @@ constexpr int events_per_wake_up = 256;
 /// Ends per second and process while ramping down: a kind end, no storm of its own.
 constexpr std::uint32_t closes_per_turn = 64;
 constexpr std::chrono::seconds refresh_margin{10};
-/// Of the source address, used in turn. Others may hold some.
-constexpr std::uint16_t last_port = 65'535;
-constexpr int ports_tried = 64;
 
 sockaddr_in address_of(const std::string& text, std::uint16_t port) {
   sockaddr_in made{};
@@ -51,12 +48,17 @@ swarm::swarm(swarm_plan plan, const population& people, std::ostream& out)
       source_(address_of(plan_.source, 0)),
       target_(address_of(plan_.address, plan_.port)),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),
+      newcomers_(::epoll_create1(EPOLL_CLOEXEC)),
       users_(std::make_unique<swarm_user[]>(plan_.users)),
       buffer_(buffer_bytes),
       random_(plan_.first + 1) {
-  if (epoll_ < 0) throw std::runtime_error("epoll_create1 failed");
+  if (epoll_ < 0 || newcomers_ < 0) throw std::runtime_error("epoll_create1 failed");
   epoll_event event{};
   event.events = EPOLLIN;
+  event.data.ptr = &newcomers_;
+  if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, newcomers_, &event) != 0) {
+    throw std::runtime_error("epoll_ctl failed");
+  }
   event.data.ptr = nullptr;  // standard input
   if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, STDIN_FILENO, &event) != 0) {
     throw std::runtime_error("standard input must be a pipe: it carries the commands");
@@ -64,6 +66,7 @@ swarm::swarm(swarm_plan plan, const population& people, std::ostream& out)
 }
 
 swarm::~swarm() {
+  ::close(newcomers_);
   ::close(epoll_);
 }
 
@@ -120,10 +123,11 @@ void swarm::wait_and_serve() {
     const epoll_event& event = ready[static_cast<std::size_t>(i)];
     if (event.data.ptr == nullptr) {
       read_commands();
-    } else {
+    } else if (event.data.ptr != &newcomers_) {  // which only wakes
       on_event(*static_cast<swarm_user*>(event.data.ptr), event.events);
     }
   }
+  if (handshaking_ != 0) serve_newcomers();
   if (count > 0) now_ = clock::now();
   serve_timers();
   if (phase_ == phase::down) {
@@ -282,49 +286,6 @@ void swarm::on_event(swarm_user& of, std::uint32_t events) {
 }
 
 // ---- acting -----------------------------------------------------------------------------------------
-
-void swarm::connect(swarm_user& of) {
-  of.is_busy = true;
-  of.doing = operation::connect;
-  of.due = now_;
-  of.gives_up = now_ + plan_.give_up;
-  ++handshaking_;
-  if (!open(of)) return lost(of, "cannot connect");
-  watch(of, EPOLLOUT, true);
-}
-
-/// From a port of our own choice: past 14,000 of the 28,000 that the system chooses from, it searches for
-/// most of its time (70 % of a generator's CPU in __inet_check_established at 16,000 connections).
-bool swarm::open(swarm_user& of) {
-  for (int tried = 0; tried < ports_tried; ++tried) {
-    source_.sin_port = htons(next_port_);
-    next_port_ = next_port_ == last_port ? first_port : static_cast<std::uint16_t>(next_port_ + 1);
-    if (of.link.open(tls_, source_, target_)) return true;
-  }
-  return false;
-}
-
-void swarm::watch(swarm_user& of, std::uint32_t events, bool is_new) {
-  epoll_event event{};
-  event.events = events;
-  event.data.ptr = &of;
-  if (::epoll_ctl(epoll_, is_new ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, of.link.descriptor(), &event) != 0) {
-    throw std::runtime_error("epoll_ctl failed");
-  }
-}
-
-void swarm::on_connected(swarm_user& of) {
-  watch(of, EPOLLIN, false);
-  --handshaking_;
-  ++connected_;
-  count(of.link.is_resumed() ? "handshakes_resumed" : "handshakes_full");
-  note_return(of);
-  record(of);
-  if (of.next == clock::time_point{}) {
-    act_from_now_on(of);
-  }
-  become_free(of);
-}
 
 double swarm::slowness() const {
   return phase_ == phase::ramp ? plan_.ramp_factor : 1;

@@ -120,11 +120,15 @@ class swarm {
   [[nodiscard]] int wait_milliseconds() const;
   [[nodiscard]] bool is_finished() const;
 
-  // Acting (swarm.cpp).
-  void appear(swarm_user& of);
+  // Connections (swarm_connect.cpp).
+  void serve_newcomers();
   void connect(swarm_user& of);
   bool open(swarm_user& of);
+  void watch(swarm_user& of, std::uint32_t events, bool is_new);
   void on_connected(swarm_user& of);
+
+  // Acting (swarm.cpp).
+  void appear(swarm_user& of);
   void act(swarm_user& of, clock::time_point due);
   [[nodiscard]] static bool is_token_ending(const swarm_user& of, std::chrono::seconds ahead);
   operation choose(const swarm_user& of);
@@ -132,7 +136,6 @@ class swarm {
   // Requests (swarm_requests.cpp).
   std::string request_of(const swarm_user& of, operation what) const;
   void flush(swarm_user& of);
-  void watch(swarm_user& of, std::uint32_t events, bool is_new);
   void schedule(swarm_user& of);
   void act_from_now_on(swarm_user& of);
   [[nodiscard]] double slowness() const;
@@ -183,6 +186,7 @@ class swarm {
   sockaddr_in source_{};
   sockaddr_in target_{};
   int epoll_;
+  int newcomers_;  ///< an epoll set inside the first: connections until their handshake is done
   std::unique_ptr<swarm_user[]> users_;
   std::priority_queue<timer> timers_;
   std::vector<char> buffer_;

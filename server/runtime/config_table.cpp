@@ -182,7 +182,8 @@ void add_limits(std::vector<option>& out, configuration& c) {
         .low = mib,
         .high = 16 * 1024 * mib,
         .mark = option_mark::bytes}});
-  time("limits.handshake", c.limits.handshake, "From accept to the end of the TLS handshake");
+  time("limits.handshake", c.limits.handshake,
+       "For the first record of a TLS handshake, again for the rest; waits for its turn not counted");
   time("limits.header", c.limits.header, "From the first byte of a request to the end of its header");
   time("limits.body", c.limits.body, "From the end of the header to the end of the body");
   time("limits.write", c.limits.write, "For an answer the peer does not read");

@@ -34,6 +34,10 @@ namespace pam::net::detail {
 /// descriptor. `async_wait` for each connection would cost an epoll_ctl a request, a coroutine for each
 /// half a KiB; here an idle connection is a small object and a complete request starts one coroutine.
 ///
+/// Who is in goes before who comes: connections without their handshake (or PROXY header) stand in an epoll
+/// set of their own, inside the first one, of which a few are served after each turn of the others
+/// (docs/adr/0073).
+///
 /// Lives until its last handler has returned, also when the http_server is gone (then nothing of the
 /// application is called any more).
 /// Shard: everything, the destructor included; `stats` may be read from any thread.
@@ -69,6 +73,7 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   // The loop (connection_set.cpp).
   void watch();
   void on_ready();
+  void serve_newcomers();
   void tick();
   void on_tick();
   void on_event(connection& from, std::uint32_t events);
@@ -81,6 +86,7 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   void on_proxy_header(connection& from);
   void refuse_proxy_header(connection& from);
   void begin_stream(connection& from);
+  bool settle(connection& from);
   void stop_accepting(backlog waiting);
   void close_listener();
   void resume_accepting(acceptor::reason why);
@@ -124,7 +130,13 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   void read_on(connection& from);
   void end(connection& from);
 
-  // Both.
+  // All.
+  [[nodiscard]] static bool is_newcomer(const connection& of) {
+    return of.phase == phase::proxy_header || of.phase == phase::handshake;
+  }
+  [[nodiscard]] int set_of(const connection& of) {
+    return is_newcomer(of) ? newcomers_.get() : epoll_.native_handle();
+  }
   void cut_at(async::deadline deadline);
   void cut();
   void set_events(connection& of, std::uint32_t events);
@@ -143,7 +155,8 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   bool expects_proxy_header_;
   forwarded_header forwarded_;
   acceptor acceptor_;
-  boost::asio::posix::stream_descriptor epoll_;
+  boost::asio::posix::stream_descriptor epoll_;  ///< listeners, `newcomers_`, and the connections not in it
+  unique_fd newcomers_;                          ///< an epoll set
   boost::asio::steady_timer ticker_;
   boost::asio::steady_timer handshake_pause_;
   boost::asio::steady_timer shed_timer_;
@@ -156,7 +169,8 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   std::vector<std::unique_ptr<exchange>> pool_;
   list connections_;
   std::size_t open_ = 0;
-  std::size_t held_ = 0;  ///< sum of connection::held
+  std::size_t coming_ = 0;  ///< connections in `newcomers_`
+  std::size_t held_ = 0;    ///< sum of connection::held
   std::uint32_t listener_events_ = 0;
   std::uint64_t told_of_ = 0;    ///< acceptor::times_full() when the application was told last
   clock::time_point told_next_;  ///< not before

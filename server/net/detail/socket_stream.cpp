@@ -3,6 +3,8 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -194,6 +196,12 @@ io_result socket_stream::discard() {
 
 bool socket_stream::has_pending() const {
   return ssl_ && SSL_has_pending(ssl_.get()) == 1;
+}
+
+bool socket_stream::is_ready(std::uint32_t events) const {
+  static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT);
+  pollfd watched{.fd = socket_.get(), .events = static_cast<short>(events), .revents = 0};
+  return ::poll(&watched, 1, 0) == 1;
 }
 
 void socket_stream::end_sending() {

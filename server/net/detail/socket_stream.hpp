@@ -51,6 +51,8 @@ class socket_stream {
 
   /// Bytes wait inside OpenSSL, of which the socket will not tell.
   [[nodiscard]] bool has_pending() const;
+  /// Whether the socket is ready for one of these epoll events now, or its peer is gone.
+  [[nodiscard]] bool is_ready(std::uint32_t events) const;
   [[nodiscard]] bool is_tls() const { return ssl_ != nullptr; }
   [[nodiscard]] bool is_open() const { return static_cast<bool>(socket_); }
   [[nodiscard]] int descriptor() const { return socket_.get(); }

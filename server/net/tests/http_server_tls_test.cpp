@@ -256,29 +256,6 @@ TEST_F(tls_server, new_traffic_keys_are_taken_over) {
   EXPECT_EQ(peer.get("/again").body, "hello /again");
 }
 
-/// A TLS client whose bytes leave as the test says.
-class by_hand {
- public:
-  by_hand() {
-    SSL_set_bio(side_.get(), BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
-    SSL_set_connect_state(side_.get());
-  }
-  SSL* ssl() { return side_.get(); }
-  /// What it wants to send now.
-  std::string bytes() {
-    std::string taken(BIO_ctrl_pending(SSL_get_wbio(ssl())), '\0');
-    BIO_read(SSL_get_wbio(ssl()), taken.data(), static_cast<int>(taken.size()));
-    return taken;
-  }
-  void receive(std::string_view bytes) {
-    BIO_write(SSL_get_rbio(ssl()), bytes.data(), static_cast<int>(bytes.size()));
-  }
-
- private:
-  std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context_{SSL_CTX_new(TLS_client_method()), &SSL_CTX_free};
-  std::unique_ptr<SSL, decltype(&SSL_free)> side_{SSL_new(context_.get()), &SSL_free};
-};
-
 std::string client_hello() {
   by_hand side;
   SSL_do_handshake(side.ssl());

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -47,6 +48,7 @@ bool test_service::serve_at_once(request_context& request) {
   const auto stack = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
   highest_stack = std::max(highest_stack, stack);
   lowest_stack = std::min(lowest_stack, stack);
+  if (on_request_at_once) on_request_at_once();
   request.out.body = "at once " + std::string(request.path);
   return true;
 }
@@ -107,6 +109,12 @@ running_server::running_server(limits bounds, const tls_context* tls, std::strin
   where.port = 0;
   where.is_tls = tls != nullptr;
   server_ = std::make_unique<http_server>(context_, where, bounds, tls, service_);
+  server_->listen().value();
+  start();
+}
+
+running_server::running_server(const listener_config& where, const limits& bounds) {
+  server_ = std::make_unique<http_server>(context_, where, bounds, nullptr, service_);
   server_->listen().value();
   start();
 }
@@ -278,6 +286,11 @@ bool client::is_closed_by_server() {
   buffer_.clear();
   // A time-out of the read means that the connection is still open.
   return ssl_ != nullptr || (errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
+bool client::has_bytes() const {
+  pollfd watched{.fd = fd_, .events = POLLIN, .revents = 0};
+  return ::poll(&watched, 1, 0) == 1;
 }
 
 void client::shutdown_sending() {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <openssl/bio.h>
 #include <openssl/ssl.h>
 
 #include <chrono>
@@ -50,7 +51,8 @@ class test_service : public service {
   // On the shard only.
   void release();
   const std::shared_ptr<const std::string> document = numbered_document();
-  unsigned refuses_with = 0;  ///< status of every refusal; 0: the one that is asked for
+  std::function<void()> on_request_at_once;  ///< may be empty
+  unsigned refuses_with = 0;                 ///< status of every refusal; 0: the one that is asked for
   std::vector<report> reports;
   std::vector<std::size_t> told_of_shedding;
   std::size_t waiting = 0;
@@ -71,6 +73,7 @@ class running_server {
  public:
   explicit running_server(limits bounds = {}, const tls_context* tls = nullptr,
                           std::string address = "127.0.0.1");
+  running_server(const listener_config& where, const limits& bounds);
   /// On sockets that listen already.
   explicit running_server(std::vector<unique_fd> listening);
   ~running_server();
@@ -161,6 +164,7 @@ class client {
   void shutdown_sending();
   void reset();  ///< closes with RST
 
+  [[nodiscard]] bool has_bytes() const;  ///< something to read, without waiting
   [[nodiscard]] bool is_connected() const { return fd_ >= 0; }
   [[nodiscard]] bool is_established() const { return is_established_; }
   [[nodiscard]] SSL* ssl() const { return ssl_; }
@@ -175,6 +179,29 @@ class client {
   SSL* ssl_ = nullptr;
   bool is_established_ = false;
   std::string buffer_;
+};
+
+/// A TLS client whose bytes leave as the test says.
+class by_hand {
+ public:
+  by_hand() {
+    SSL_set_bio(side_.get(), BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+    SSL_set_connect_state(side_.get());
+  }
+  SSL* ssl() { return side_.get(); }
+  /// What it wants to send now.
+  std::string bytes() {
+    std::string taken(BIO_ctrl_pending(SSL_get_wbio(ssl())), '\0');
+    BIO_read(SSL_get_wbio(ssl()), taken.data(), static_cast<int>(taken.size()));
+    return taken;
+  }
+  void receive(std::string_view bytes) {
+    BIO_write(SSL_get_rbio(ssl()), bytes.data(), static_cast<int>(bytes.size()));
+  }
+
+ private:
+  std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context_{SSL_CTX_new(TLS_client_method()), &SSL_CTX_free};
+  std::unique_ptr<SSL, decltype(&SSL_free)> side_{SSL_new(context_.get()), &SSL_free};
 };
 
 /// Sends 3,000 requests at once, none of which suspends: every answer comes, in order, and no request is
