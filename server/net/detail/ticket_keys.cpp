@@ -57,11 +57,14 @@ int on_ticket(SSL* connection, unsigned char* name, unsigned char* iv, EVP_CIPHE
   }
   auto key = keys->find(std::span<const unsigned char, 16>(name, 16), now);
   if (!key) return 0;
+  // RFC 8446 appendix C.4: clients use a ticket of TLS 1.3 once, so whoever resumes needs the next one. With
+  // keys of its own OpenSSL would send it; with a callback it does what it is told.
+  const bool is_used_up = SSL_version(connection) >= TLS1_3_VERSION;
   const bool is_current = key->hour == static_cast<std::uint64_t>(now) / 3600;
   const bool is_ready = prepare(*key, iv, cipher, mac, encrypts);
   OPENSSL_cleanse(&*key, sizeof(*key));
   if (!is_ready) return -1;
-  return is_current ? 1 : 2;
+  return is_current && !is_used_up ? 1 : 2;
 }
 
 }  // namespace

@@ -219,6 +219,23 @@ TEST_F(tls_server, without_a_secret_file_tickets_work_within_the_process) {
   EXPECT_EQ(SSL_session_reused(returning.ssl()), 1);
 }
 
+TEST_F(tls_server, whoever_resumes_can_resume_again) {
+  const tls_context context = load("a");
+  running_server server({}, &context);
+
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    session_pointer session = session_of(server, version);
+    for (int i = 0; i < 3; ++i) {
+      client returning(
+          server.port(),
+          tls_wishes{.least_version = version, .most_version = version, .session = session.get()});
+      EXPECT_EQ(SSL_session_reused(returning.ssl()), 1) << version << ", time " << i + 1;
+      EXPECT_EQ(returning.get("/hello").status, 200u);
+      session.reset(SSL_get1_session(returning.ssl()));
+    }
+  }
+}
+
 TEST_F(tls_server, a_new_certificate_serves_new_connections_and_old_ones_go_on) {
   const tls_context first = load("first");
   const tls_context second = load("second");

@@ -212,6 +212,8 @@ client::client(std::uint16_t port, const tls_wishes& wishes) : client(port) {
   context_ = SSL_CTX_new(TLS_client_method());
   SSL_CTX_set_security_level(context_, 0);  // lets the test offer what the server must refuse
   SSL_CTX_set_cipher_list(context_, "ALL:@SECLEVEL=0");
+  // As clients that keep sessions do: OpenSSL then uses a ticket of TLS 1.3 once.
+  SSL_CTX_set_session_cache_mode(context_, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
   SSL_CTX_set_min_proto_version(context_, wishes.least_version);
   SSL_CTX_set_max_proto_version(context_, wishes.most_version);
   ssl_ = SSL_new(context_);
