@@ -172,7 +172,9 @@ void database::impl::recycle(call& item) {
   item.has_failed = item.was_sent_by_name = false;
   item.sent_epoch = 0;
   item.is_abandoned = item.is_isolated = item.is_hurried = item.may_have_run = false;
+  item.is_apart = false;
   item.is_awaited = false;
+  item.run = 1;
   item.losses = item.lock_tries = item.replans = 0;
   item.place = detail::place::nowhere;
   item.costs = nullptr;
@@ -389,6 +391,7 @@ statistics database::stats() const {
   all.statements_executed = core.executed.get();
   all.statements_failed = core.failed.get();
   all.statements_resent = core.resent.get();
+  all.statements_together = core.together.get();
   all.batches = core.batches.get();
   all.rejected_queue_full = core.queue_full.get();
   all.expired = core.expired.get();

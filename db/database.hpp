@@ -59,6 +59,7 @@ struct statistics {
   std::uint64_t statements_executed = 0;  ///< completed with rows
   std::uint64_t statements_failed = 0;    ///< completed with an error
   std::uint64_t statements_resent = 0;    ///< sent again after another statement failed their batch
+  std::uint64_t statements_together = 0;  ///< sent as one with others (statement::options::together)
   std::uint64_t batches = 0;              ///< Syncs sent
   std::uint64_t rejected_queue_full = 0;
   std::uint64_t expired = 0;      ///< deadline passed while queued or in flight

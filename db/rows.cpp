@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstring>
 #include <limits>
+#include <ranges>
 
 #include <libpq-fe.h>
 #include <boost/endian/conversion.hpp>
@@ -18,24 +19,30 @@ constexpr std::int64_t postgres_epoch_us = 946'684'800'000'000;  // see params.c
 // The value's bytes, which must be exactly as many as the type has: a wrong accessor is a bug and must
 // not read beyond the value in a release build either.
 template <class T>
-T integer(const PGresult* result, std::size_t row, std::size_t column) {
-  const int r = static_cast<int>(row);
-  const int c = static_cast<int>(column);
-  assert(PQgetlength(result, r, c) == sizeof(T));
-  if (PQgetlength(result, r, c) != sizeof(T)) return 0;
+T integer(std::string_view raw) {
+  assert(raw.size() == sizeof(T));
+  if (raw.size() != sizeof(T)) return 0;
   T value{};
-  std::memcpy(&value, PQgetvalue(result, r, c), sizeof value);
+  std::memcpy(&value, raw.data(), sizeof value);
   return boost::endian::big_to_native(value);
 }
 
 }  // namespace
 
-void rows::clear::operator()(pg_result* result) const noexcept {
-  PQclear(result);
-}
+rows::rows(pg_result* result, std::uint64_t replayed)
+    : result_(result, PQclear),
+      count_(result == nullptr ? 0 : static_cast<std::size_t>(PQntuples(result))),
+      replayed_(replayed) {}
 
-std::size_t rows::size() const {
-  return result_ ? static_cast<std::size_t>(PQntuples(result_.get())) : 0;
+rows rows::share_of(std::int64_t caller) const {
+  const auto numbers = std::views::iota(std::size_t{0}, size());
+  const auto mine =
+      std::ranges::equal_range(numbers, caller, {}, [this](std::size_t row) { return int8(row, 0); });
+  rows share = *this;
+  share.first_ += static_cast<std::size_t>(mine.begin() - numbers.begin());
+  share.count_ = static_cast<std::size_t>(mine.size());
+  share.first_column_ += 1;
+  return share;
 }
 
 std::int64_t rows::affected() const {
@@ -48,12 +55,13 @@ std::int64_t rows::affected() const {
 }
 
 bool rows::is_null(std::size_t row, std::size_t column) const {
-  return PQgetisnull(result_.get(), static_cast<int>(row), static_cast<int>(column)) != 0;
+  return PQgetisnull(result_.get(), static_cast<int>(first_ + row),
+                     static_cast<int>(first_column_ + column)) != 0;
 }
 
 std::string_view rows::text(std::size_t row, std::size_t column) const {
-  const int r = static_cast<int>(row);
-  const int c = static_cast<int>(column);
+  const int r = static_cast<int>(first_ + row);
+  const int c = static_cast<int>(first_column_ + column);
   return {PQgetvalue(result_.get(), r, c), static_cast<std::size_t>(PQgetlength(result_.get(), r, c))};
 }
 
@@ -70,15 +78,15 @@ boost::uuids::uuid rows::uuid(std::size_t row, std::size_t column) const {
 }
 
 std::int16_t rows::int2(std::size_t row, std::size_t column) const {
-  return integer<std::int16_t>(result_.get(), row, column);
+  return integer<std::int16_t>(text(row, column));
 }
 
 std::int32_t rows::int4(std::size_t row, std::size_t column) const {
-  return integer<std::int32_t>(result_.get(), row, column);
+  return integer<std::int32_t>(text(row, column));
 }
 
 std::int64_t rows::int8(std::size_t row, std::size_t column) const {
-  return integer<std::int64_t>(result_.get(), row, column);
+  return integer<std::int64_t>(text(row, column));
 }
 
 bool rows::boolean(std::size_t row, std::size_t column) const {

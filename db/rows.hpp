@@ -21,10 +21,14 @@ namespace pam::db {
 class rows {
  public:
   rows() = default;
-  explicit rows(pg_result* result) : result_(result) {}
-  rows(pg_result* result, std::uint64_t replayed) : result_(result), replayed_(replayed) {}
+  explicit rows(pg_result* result) : rows(result, 0) {}
+  rows(pg_result* result, std::uint64_t replayed);
 
-  [[nodiscard]] std::size_t size() const;
+  /// One caller's share of the rows that a statement `for_several` returned (statement.hpp), without the
+  /// column that numbers the callers. The result lives as long as any share of it.
+  [[nodiscard]] rows share_of(std::int64_t caller) const;
+
+  [[nodiscard]] std::size_t size() const { return result_ ? count_ : 0; }
   [[nodiscard]] bool empty() const { return size() == 0; }
   /// Rows affected by INSERT, UPDATE, DELETE (0 for others).
   [[nodiscard]] std::int64_t affected() const;
@@ -44,10 +48,10 @@ class rows {
   [[nodiscard]] std::uint64_t replayed() const { return replayed_; }
 
  private:
-  struct clear {
-    void operator()(pg_result* result) const noexcept;
-  };
-  std::unique_ptr<pg_result, clear> result_;
+  std::shared_ptr<pg_result> result_;
+  std::size_t first_ = 0;  ///< row of the result that is our first
+  std::size_t count_ = 0;
+  std::size_t first_column_ = 0;
   std::uint64_t replayed_ = 0;
 };
 

@@ -20,6 +20,7 @@ enum class pg_type : std::uint32_t {
   uuid = 2950,
   jsonb = 3802,
   text_array = 1009,
+  uuid_array = 2951,
 };
 
 /// Whether a statement may share its implicit transaction with statements of other callers.
@@ -55,6 +56,8 @@ class statement_name {
 
 inline constexpr std::size_t max_parameters = 24;
 
+struct statement;
+
 /// One SQL statement of the catalogue. Constant for the life of the program; compared by address.
 struct statement {
   /// `conflict_key` is the zero-based index of the parameter that names the locked row (a session id,
@@ -65,6 +68,11 @@ struct statement {
     lock_rank rank = lock_rank::none;
     int conflict_key = -1;
     const char* summary = "";  ///< what it does in one word, for traces: a literal, equal in every release
+    /// The same read for several callers at once, made by `for_several`: calls of a batch that stand next to
+    /// each other then travel as one statement. Null: each travels for itself. Only for a `batch::shared`
+    /// that locks nothing (no rank), is `repeat::safe`, and whose parameters are added in binary and never
+    /// NULL.
+    const statement* together = nullptr;
   };
 
   template <std::size_t N>
@@ -87,6 +95,51 @@ struct statement {
 template <class... T>
 constexpr std::array<pg_type, sizeof...(T)> types(T... type) {
   return {type...};
+}
+
+/// The text that `for_several` makes, in storage of its own.
+template <std::size_t Capacity>
+struct several_text {
+  char text[Capacity]{};
+  [[nodiscard]] constexpr const char* c_str() const { return text; }
+};
+
+/// The text of a read that answers several callers of `sql`: it takes an array for each parameter of `sql`,
+/// one element a caller, and returns the rows of each behind a first column that numbers the callers from 1,
+/// in their order. `statement::options::together` of the single form points to a statement with this text.
+///
+/// LATERAL with OFFSET 0 keeps the single form's own plan, once a caller. The arrays hide in sub-selects from
+/// the planner: with their real lengths a plan for each call looks cheaper than one for all, and the
+/// statement would be planned each time (plancache.c, choose_custom_plan).
+template <std::size_t N>
+constexpr auto for_several(const char (&sql)[N], std::size_t parameters) {
+  several_text<2 * N + 32 * max_parameters + 128> made;
+  std::size_t at = 0;
+  const auto append = [&](std::string_view text) {
+    for (const char each : text) made.text[at++] = each;
+  };
+  const auto append_number = [&](std::size_t number) {
+    if (number >= 10) made.text[at++] = static_cast<char>('0' + number / 10);
+    made.text[at++] = static_cast<char>('0' + number % 10);
+  };
+  append("SELECT k.n, r.* FROM unnest(");
+  for (std::size_t i = 1; i <= parameters; ++i) {
+    append(i == 1 ? "(SELECT $" : ", (SELECT $");
+    append_number(i);
+    append(")");
+  }
+  append(") WITH ORDINALITY AS k(");
+  for (std::size_t i = 1; i <= parameters; ++i) {
+    append("p");
+    append_number(i);
+    append(", ");
+  }
+  append("n) CROSS JOIN LATERAL (");
+  for (std::size_t i = 0; i + 1 < N; ++i) {
+    append(sql[i] == '$' ? std::string_view{"k.p"} : std::string_view{&sql[i], 1});
+  }
+  append(" OFFSET 0) r ORDER BY k.n");
+  return made;
 }
 
 }  // namespace pam::db

@@ -49,6 +49,10 @@ struct entry {
   bool was_sent_by_name = false;
   std::uint32_t sent_epoch = 0;
 
+  /// Entries of its batch, from this one on, that travel as one statement (`statement::options::together`); 0
+  /// for those which travel with one before them. Set when the batch is taken.
+  std::size_t run = 1;
+
   // The core's own.
   statement_traits* traits = nullptr;
   std::uint64_t sequence = 0;  ///< order of submission
@@ -61,6 +65,7 @@ struct entry {
   bool is_abandoned = false;  ///< its caller has been answered or has left
   bool is_isolated = false;   ///< sent alone from now on: it lost connections or waited for a lock
   bool is_hurried = false;    ///< lost its batch to a row that somebody else had locked
+  bool is_apart = false;      ///< travels for itself: the statement it shared with others failed
   bool may_have_run = false;  ///< was in a batch whose fate is unknown
   bool is_awaited = false;    ///< past its deadline, its outcome is still waited for
   std::uint8_t losses = 0;

@@ -1,7 +1,11 @@
 #include "db/detail/pipeline_connection.hpp"
 
 #include <algorithm>
+#include <cassert>
+#include <cstring>
 #include <utility>
+
+#include <boost/endian/conversion.hpp>
 
 #include "db/detail/bound_values.hpp"
 
@@ -25,11 +29,48 @@ constexpr const char* plan_once_sql = "SELECT set_config('plan_cache_mode', 'for
 // batch is found out at once, and backs off like the first. Our own batches hold rows for less.
 constexpr const char* hurry_sql = "SELECT set_config('lock_timeout', '10ms', true)";
 
-// Calls whose neighbour before them runs the same statement.
+// What the run that begins with `first` sends.
+const statement& sent_statement(const entry& first) {
+  return first.run > 1 ? *first.what->opts.together : *first.what;
+}
+
+// Calls whose neighbour before them runs the same statement, in a statement of its own.
 std::ptrdiff_t repeats_in(std::span<entry* const> batch) {
   std::ptrdiff_t count = 0;
-  for (std::size_t i = 1; i < batch.size(); ++i) count += batch[i]->what == batch[i - 1]->what ? 1 : 0;
+  for (std::size_t i = 1; i < batch.size(); ++i) {
+    if (batch[i - 1]->run == 1 && batch[i]->run == 1 && batch[i]->what == batch[i - 1]->what) ++count;
+  }
   return count;
+}
+
+void append_int4(std::string& to, std::uint32_t value) {
+  boost::endian::native_to_big_inplace(value);
+  to.append(reinterpret_cast<const char*>(&value), sizeof value);
+}
+
+// An array for each parameter, in PostgreSQL's binary format (array_send): one dimension, no NULL, the lower
+// bound 1, an element a caller.
+params arrays_of(std::span<entry* const> run) {
+  const statement& what = *run.front()->what;
+  params arrays;
+  std::string one;
+  for (std::size_t i = 0; i < what.parameter_count; ++i) {
+    one.clear();
+    append_int4(one, 1);
+    append_int4(one, 0);
+    append_int4(one, static_cast<std::uint32_t>(what.parameter_types[i]));
+    append_int4(one, static_cast<std::uint32_t>(run.size()));
+    append_int4(one, 1);
+    for (const entry* item : run) {
+      assert(item->values.is_binary(i) && !item->values.is_null(i));
+      const std::string_view value = item->values.value(i);
+      append_int4(one, static_cast<std::uint32_t>(value.size()));
+      one.append(value);
+    }
+    arrays.add(std::as_bytes(std::span{one}));
+  }
+  ::explicit_bzero(one.data(), one.size());
+  return arrays;
 }
 
 error broken(std::string_view detail) {
@@ -101,20 +142,22 @@ asio::awaitable<bool> pipeline_connection::prepare(std::span<const statement* co
 
 // A statement without a name on this connection has just succeeded: it gets one, under its own Sync
 // ahead of the next batch. Through a pooler a name is never parsed twice on a connection.
-void pipeline_connection::promote(const entry& item) {
-  if (item.was_sent_by_name || !has_names() || item.sent_epoch != item.traits->epoch) return;
-  prepared_name& known = names_[item.what];
-  const bool is_new = known.epoch != item.sent_epoch || known.state == name_state::unknown;
+void pipeline_connection::promote(const entry& first) {
+  if (first.was_sent_by_name || !has_names() || first.sent_epoch != first.traits->epoch) return;
+  const statement& what = sent_statement(first);
+  prepared_name& known = names_[&what];
+  const bool is_new = known.epoch != first.sent_epoch || known.state == name_state::unknown;
   const bool may_ask_again = known.state == name_state::refused && mode_ == pooler_mode::direct;
   if (!is_new && !may_ask_again) return;
-  known = {name_state::asked, item.sent_epoch};
-  to_parse_.emplace_back(item.what, item.sent_epoch);
+  known = {name_state::asked, first.sent_epoch};
+  to_parse_.emplace_back(&what, first.sent_epoch);
 }
 
 // ---- sending ----
 
-bool pipeline_connection::send_entry(entry& item) {
-  const statement& what = *item.what;
+bool pipeline_connection::send_run(std::span<entry* const> run) {
+  entry& item = *run.front();
+  const statement& what = sent_statement(item);
   item.sent_epoch = item.traits->epoch;
   item.was_sent_by_name = false;
   if (has_names()) {
@@ -122,7 +165,8 @@ bool pipeline_connection::send_entry(entry& item) {
     item.was_sent_by_name = known != names_.end() && known->second.state == name_state::ready &&
                             known->second.epoch == item.sent_epoch;
   }
-  const bound_values bound{what, item.values};
+  const params arrays = run.size() > 1 ? arrays_of(run) : params{};
+  const bound_values bound{what, run.size() > 1 ? arrays : item.values};
   PGconn* const connection = session_->get();
   if (item.was_sent_by_name) {
     const std::string later = item.sent_epoch == 0 ? std::string{} : name_of(what, item.sent_epoch);
@@ -186,8 +230,8 @@ void pipeline_connection::send(std::span<entry* const> batch) {
     fail(connection_error(session_->get(), errc::connection, outcome::unknown));
     return;
   }
-  for (entry* item : batch) {
-    if (!send_entry(*item)) {
+  for (auto rest = batch; !rest.empty(); rest = rest.subspan(rest.front()->run)) {
+    if (!send_run(rest.first(rest.front()->run))) {
       fail(connection_error(session_->get(), errc::connection, outcome::unknown));
       return;
     }
@@ -304,6 +348,20 @@ bool pipeline_connection::take_position(pg_result_ptr result) {
   return true;
 }
 
+bool pipeline_connection::take_rows(pg_result_ptr result) {
+  const std::span<entry* const> run = core_.answering_run(channel_);
+  if (run.empty()) return fail(broken("a result nobody asked for"));
+  promote(*run.front());
+  const rows answer{result.release(), position_};
+  std::int64_t caller = 0;
+  for (entry* item : run) {
+    ++caller;
+    if (item->is_abandoned) continue;
+    static_cast<pipelined_entry*>(item)->answer = run.size() > 1 ? answer.share_of(caller) : answer;
+  }
+  return core_.executed(channel_) || fail(broken("a result after an error"));
+}
+
 bool pipeline_connection::take_of_batch(pg_result_ptr result) {
   if (expected_.front().awaits_position) return take_position(std::move(result));
   if (expected_.front().awaited_settings > 0) {
@@ -313,14 +371,8 @@ bool pipeline_connection::take_of_batch(pg_result_ptr result) {
   switch (PQresultStatus(result.get())) {
     case PGRES_TUPLES_OK:
     case PGRES_COMMAND_OK:
-    case PGRES_EMPTY_QUERY: {
-      entry* const item = core_.answering(channel_);
-      if (item == nullptr) return fail(broken("a result nobody asked for"));
-      promote(*item);
-      if (!item->is_abandoned)
-        static_cast<pipelined_entry*>(item)->answer = rows{result.release(), position_};
-      return core_.executed(channel_) || fail(broken("a result after an error"));
-    }
+    case PGRES_EMPTY_QUERY:
+      return take_rows(std::move(result));
     case PGRES_FATAL_ERROR:
       return take_failure(result.get());
     case PGRES_PIPELINE_ABORTED:
@@ -342,7 +394,7 @@ bool pipeline_connection::take_failure(const PGresult* result) {
   }
   const entry* const item = core_.answering(channel_);
   if (item != nullptr && item->was_sent_by_name && failure.sqlstate == "26000") {
-    names_[item->what].state = name_state::refused;
+    names_[&sent_statement(*item)].state = name_state::refused;
   }
   return core_.rejected(channel_, std::move(failure)) || fail(broken("two errors under one Sync"));
 }

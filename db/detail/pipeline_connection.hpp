@@ -73,12 +73,12 @@ class pipeline_connection : public std::enable_shared_from_this<pipeline_connect
   };
 
   [[nodiscard]] bool has_names() const { return mode_ != pooler_mode::pgbouncer_safe; }
-  bool send_entry(entry& item);
+  bool send_run(std::span<entry* const> run);
   bool send_position_query();
   bool send_settings(std::span<entry* const> batch);
   bool send_setting(const char* sql);
   bool send_parse(const statement& what, std::uint32_t epoch);
-  void promote(const entry& item);
+  void promote(const entry& first);
   void arm_read();
   void arm_write();
   void flush();
@@ -87,6 +87,7 @@ class pipeline_connection : public std::enable_shared_from_this<pipeline_connect
   bool take(pg_result_ptr result);
   bool take_of_parse(const expectation& what, const PGresult* result);
   bool take_of_batch(pg_result_ptr result);
+  bool take_rows(pg_result_ptr result);
   bool take_position(pg_result_ptr result);
   bool take_failure(const PGresult* result);
   bool fail(const error& why);

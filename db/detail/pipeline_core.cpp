@@ -320,6 +320,21 @@ void pipeline_core::fill_shared(flight& batch) {
             [](const entry* a, const entry* b) { return goes_before(*a, *b); });
 }
 
+// Not on Citus: keys of several shards in one statement need a plan over all of them.
+void pipeline_core::mark_runs(const lane& on, flight& batch) {
+  const auto may_join = [&](const entry* item, const entry* other) {
+    return on.rules.atomic_batches && item->what == other->what && item->what->opts.together != nullptr &&
+           !item->is_apart && !other->is_apart;
+  };
+  for (auto first = batch.items.begin(); first != batch.items.end();) {
+    auto end = first + 1;
+    for (; end != batch.items.end() && may_join(*first, *end); ++end) (*end)->run = 0;
+    (*first)->run = static_cast<std::size_t>(end - first);
+    if ((*first)->run > 1) counters_.together.add((*first)->run);
+    first = end;
+  }
+}
+
 std::span<entry* const> pipeline_core::take_batch(channel which, time_point now) {
   tick(now);
   if (groups_.empty() && shared_.empty() && alone_.empty()) return {};
@@ -342,6 +357,7 @@ std::span<entry* const> pipeline_core::take_batch(channel which, time_point now)
     counters_.resent.add(group.size());
     batch.items = std::move(group);
   }
+  mark_runs(lanes_[which], batch);
   counters_.sent.add(batch.items.size());
   counters_.batches.add();
   publish();
@@ -363,11 +379,18 @@ entry* pipeline_core::answering(channel which) const {
   return batch.answered < batch.items.size() ? batch.items[batch.answered] : nullptr;
 }
 
+std::span<entry* const> pipeline_core::answering_run(channel which) const {
+  const entry* const first = answering(which);
+  if (first == nullptr) return {};
+  const flight& batch = lanes_[which].flights.front();
+  return std::span{batch.items}.subspan(batch.answered, first->run);
+}
+
 bool pipeline_core::executed(channel which) {
   if (answering(which) == nullptr) return false;
   flight& batch = lanes_[which].flights.front();
   if (batch.failure) return false;  // after an error the server answers nothing before the Sync
-  ++batch.answered;
+  batch.answered += batch.items[batch.answered]->run;
   return true;
 }
 
@@ -375,7 +398,10 @@ bool pipeline_core::rejected(channel which, error failure) {
   lane& on = lanes_[which];
   if (on.flights.empty() || on.flights.front().failure) return false;
   flight& batch = on.flights.front();
-  if (batch.answered < batch.items.size()) batch.culprit = batch.answered++;
+  if (batch.answered < batch.items.size()) {
+    batch.culprit = batch.answered;
+    batch.answered += batch.items[batch.culprit]->run;
+  }
   if (says_moved(failure)) on.has_moved = on.is_paused = true;
   batch.failure = std::move(failure);
   return true;
@@ -385,7 +411,7 @@ bool pipeline_core::aborted(channel which) {
   if (answering(which) == nullptr) return false;
   flight& batch = lanes_[which].flights.front();
   if (!batch.failure) return false;
-  ++batch.answered;
+  batch.answered += batch.items[batch.answered]->run;
   return true;
 }
 
@@ -426,6 +452,10 @@ void pipeline_core::settle_failed(lane& on, flight& batch, time_point now) {
       release(**first);
     }
   }
+  if ((*culprit)->run > 1) {
+    settle_run(on, batch, first);
+    return;
+  }
   count_data_error(**culprit, *batch.failure, batch.items.size());
   const fate next = settle_culprit(on, **culprit, *batch.failure, now);
   if (next == fate::goes_along) {
@@ -441,6 +471,16 @@ void pipeline_core::settle_failed(lane& on, flight& batch, time_point now) {
     if (is_locked) std::for_each(again, batch.items.end(), [](entry* item) { item->is_hurried = true; });
     resend(again, batch.items.end());
   }
+}
+
+// Several callers' reads failed as one: whose doing it was shows when each goes for itself.
+void pipeline_core::settle_run(lane& on, flight& batch, entries::iterator first) {
+  const auto culprit = batch.items.begin() + static_cast<std::ptrdiff_t>(batch.culprit);
+  const bool is_news = (*culprit)->was_sent_by_name && (*culprit)->sent_epoch == (*culprit)->traits->epoch;
+  if (batch.failure->sqlstate == "0A000" && is_news) ++(*culprit)->traits->epoch;
+  const auto end = culprit + static_cast<std::ptrdiff_t>((*culprit)->run);
+  if (!on.has_moved) std::for_each(culprit, end, [](entry* item) { item->is_apart = true; });
+  resend(first, batch.items.end());
 }
 
 // Who wants the row that the culprit did not get would not get it either: they wait with it, else each
@@ -545,7 +585,10 @@ void pipeline_core::lose(channel which, time_point now) {
     for (std::size_t i = 0; i < batch.items.size(); ++i) {
       entry& item = *batch.items[i];
       land(item);
-      const bool is_culprit = batch.failure && i == batch.culprit;
+      const bool is_of_culprit = batch.failure && batch.culprit != none && i >= batch.culprit &&
+                                 i < batch.culprit + batch.items[batch.culprit]->run;
+      const bool is_culprit = is_of_culprit && item.run == 1;
+      if (is_of_culprit) item.is_apart = true;
       if (is_culprit && settle_culprit(on, item, *batch.failure, now) == fate::is_settled) continue;
       // After an error the server commits nothing of the batch; on Citus what preceded it may be.
       const bool is_behind_culprit = batch.culprit != none && i >= batch.culprit;

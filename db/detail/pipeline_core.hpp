@@ -32,7 +32,8 @@ struct core_limits {
 };
 
 struct core_counters {
-  counter sent, executed, failed, resent, batches, queue_full, expired, data_errors, queued, in_flight;
+  counter sent, executed, failed, resent, together, batches, queue_full, expired, data_errors, queued,
+      in_flight;
 };
 
 /// Shared queue and group commit of several pipelined connections, as a pure state machine: no I/O, no
@@ -42,9 +43,12 @@ struct core_counters {
 /// entry (caller gone, deadline passed) is dropped from the queue, or, once sent, stays in its batch
 /// until the Sync and its late result is discarded.
 ///
-/// The driver feeds what libpq reports: `executed`, `rejected`, `aborted` for one entry each, in order,
-/// then `synced`. A `false` answer means that the report cannot be: the connection is broken and must be
-/// closed and `lose`d. After every call the driver collects the effects.
+/// Reads of one statement that a batch holds several of make a run: they travel as one statement, whose
+/// answer is that of all. If it fails, each goes out again for itself.
+///
+/// The driver feeds what libpq reports: `executed`, `rejected`, `aborted` for one run each (mostly of one
+/// entry), in order, then `synced`. A `false` answer means that the report cannot be: the connection is
+/// broken and must be closed and `lose`d. After every call the driver collects the effects.
 class pipeline_core {
  public:
   using channel = std::size_t;
@@ -86,8 +90,10 @@ class pipeline_core {
   std::span<entry* const> take_batch(channel which, time_point now);
 
   // Answers
-  /// The entry the next report belongs to; null when only the Sync is missing.
+  /// The first entry of the run the next report belongs to; null when only the Sync is missing.
   [[nodiscard]] entry* answering(channel which) const;
+  /// The whole of that run; empty when only the Sync is missing.
+  [[nodiscard]] std::span<entry* const> answering_run(channel which) const;
   [[nodiscard]] bool executed(channel which);
   /// The entry `answering()`, or without one the Sync itself (deferred constraint, serialization), failed.
   [[nodiscard]] bool rejected(channel which, error failure);
@@ -145,10 +151,12 @@ class pipeline_core {
   void fill(flight& batch);
   void fill_alone(flight& batch);
   void fill_shared(flight& batch);
+  void mark_runs(const lane& on, flight& batch);
   void publish();
 
   enum class fate : std::uint8_t { is_settled, goes_along };
   void settle_failed(lane& on, flight& batch, time_point now);
+  void settle_run(lane& on, flight& batch, entries::iterator first);
   void settle_sync_failure(lane& on, flight& batch, time_point now);
   fate settle_culprit(const lane& on, entry& culprit, const error& failure, time_point now);
   void settle_fellows(const entry& culprit, std::span<entry* const> fellows, const error& failure,

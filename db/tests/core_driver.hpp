@@ -14,6 +14,10 @@ namespace pam::db::detail::testing {
 using namespace std::chrono_literals;
 
 inline constexpr statement read_one{"SELECT 1", types(), {}};
+inline constexpr auto read_keys_sql = for_several("SELECT 1 WHERE $1 <> ''", 1);
+inline constexpr statement read_keys{read_keys_sql.c_str(), types(pg_type::text_array), {}};
+inline constexpr statement read_key{
+    "SELECT 1 WHERE $1 <> ''", types(pg_type::text), {.together = &read_keys}};
 inline constexpr statement touch_session{"UPDATE sessions SET x = 1 WHERE id = $1",
                                          types(pg_type::text),
                                          {.rank = lock_rank::session, .conflict_key = 0}};

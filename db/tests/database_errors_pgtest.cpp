@@ -44,6 +44,32 @@ TEST_P(database_pg, a_failing_statement_harms_only_its_caller) {
   });
 }
 
+TEST_P(database_pg, a_read_that_fails_in_company_fails_alone) {
+  run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
+    database db{context, settings(), all_statements};
+    co_await start(db);
+    std::vector<std::optional<result<rows>>> answers(12);
+    crowd many{context};
+
+    for (std::size_t i = 0; i < answers.size(); ++i)
+      many.add([&, i] {
+        boost::uuids::uuid id{};
+        id.data[0] = i == 7 ? 0 : 1;
+        params values;
+        values.add(id);
+        return run_into(db, invert, std::move(values), answers[i]);
+      });
+    co_await many.done();
+
+    for (std::size_t i = 0; i < answers.size(); ++i) EXPECT_EQ(answers[i]->has_value(), i != 7) << i;
+    EXPECT_EQ(answers[7]->error().sqlstate, "22012");
+    EXPECT_EQ(answers[7]->error().outcome, outcome::executed);
+    EXPECT_EQ(answers[8]->value().int4(0, 0), 1);
+    EXPECT_EQ(db.stats().statements_together, answers.size());
+    co_await db.close(async::within(5s));
+  });
+}
+
 TEST_P(database_pg, an_error_that_comes_with_the_commit_finds_its_statement) {
   run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
     database db{context, settings(), all_statements};

@@ -38,9 +38,25 @@ constexpr statement check_later{
     "INSERT INTO children (id, parent) VALUES ($1, $2)", types(pg_type::int8, pg_type::int8), {}};
 constexpr statement moving_type{"SELECT * FROM moving WHERE $1::int8 > 0", types(pg_type::int8), {}};
 constexpr statement plan_mode{"SELECT current_setting('plan_cache_mode')", types(), {}};
-constexpr std::array<const statement*, 12> all_statements{
-    &echo,      &every_type, &insert, &insert_raw,  &insert_once, &touch,
-    &read_item, &divide,     &doze,   &check_later, &moving_type, &plan_mode};
+// Reads that travel together; the second one fails for the nil UUID.
+constexpr auto notes_of_several_sql =
+    for_several("SELECT $1, note FROM notes WHERE owner = $1 AND lower(note) <> $2::text", 2);
+constexpr statement notes_of_several{
+    notes_of_several_sql.c_str(), types(pg_type::uuid_array, pg_type::uuid_array), {}};
+constexpr statement notes_of{"SELECT $1, note FROM notes WHERE owner = $1 AND lower(note) <> $2::text",
+                             types(pg_type::uuid, pg_type::uuid),
+                             {.together = &notes_of_several}};
+constexpr auto invert_several_sql =
+    for_several("SELECT 1 / CASE WHEN $1 = '00000000-0000-0000-0000-000000000000' THEN 0 ELSE 1 END", 1);
+constexpr statement invert_several{invert_several_sql.c_str(), types(pg_type::uuid_array), {}};
+constexpr statement invert{
+    "SELECT 1 / CASE WHEN $1 = '00000000-0000-0000-0000-000000000000' THEN 0 ELSE 1 END",
+    types(pg_type::uuid),
+    {.together = &invert_several}};
+constexpr std::array<const statement*, 16> all_statements{
+    &echo,      &every_type,       &insert, &insert_raw,    &insert_once, &touch,
+    &read_item, &divide,           &doze,   &check_later,   &moving_type, &plan_mode,
+    &notes_of,  &notes_of_several, &invert, &invert_several};
 
 constexpr const char* schema =
     "CREATE TABLE items (id int8 PRIMARY KEY, owner text NOT NULL, hits int4 NOT NULL DEFAULT 0);"
@@ -48,6 +64,7 @@ constexpr const char* schema =
     "CREATE TABLE parents (id int8 PRIMARY KEY);"
     "CREATE TABLE children (id int8 PRIMARY KEY,"
     "  parent int8 REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED);"
+    "CREATE TABLE notes (owner uuid NOT NULL, note text NOT NULL);"
     "CREATE TABLE moving (a int4); INSERT INTO moving VALUES (7);";
 
 inline params one(std::int64_t id) {

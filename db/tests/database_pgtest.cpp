@@ -29,6 +29,12 @@ TEST_P(database_pg, the_way_is_recognised) {
   });
 }
 
+boost::uuids::uuid owner_number(std::size_t n) {
+  boost::uuids::uuid id{};
+  id.data[15] = static_cast<std::uint8_t>(n);
+  return id;
+}
+
 TEST_P(database_pg, every_type_makes_the_round_trip) {
   run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
     database db{context, settings(), all_statements};
@@ -100,6 +106,58 @@ TEST_P(database_pg, concurrent_statements_share_syncs) {
     EXPECT_EQ(scratch.value("SELECT count(*) FROM items"), "256");
     EXPECT_LE(db.stats().batches, 6U);
     EXPECT_EQ(db.stats().statements_executed, callers);
+    co_await db.close(async::within(5s));
+  });
+}
+
+TEST_P(database_pg, reads_that_travel_together_bring_each_caller_its_own_rows) {
+  run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
+    database db{context, settings(), all_statements};
+    co_await start(db);
+    // Owner n has n rows, for n from 0 to 6; each is asked for five times.
+    scratch.run(
+        "INSERT INTO notes SELECT lpad(n::text, 32, '0')::uuid, n || '/' || m FROM generate_series(0, 6) n, "
+        "generate_series(1, n) m");
+    std::vector<std::optional<result<rows>>> answers(35);
+    crowd many{context};
+
+    for (std::size_t i = 0; i < answers.size(); ++i)
+      many.add([&, i] {
+        params values;
+        values.add(owner_number(i % 7)).add(boost::uuids::uuid{});
+        return run_into(db, notes_of, std::move(values), answers[i]);
+      });
+    co_await many.done();
+
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+      EXPECT_TRUE(answers[i]->has_value()) << answers[i]->error().detail;
+      if (answers[i]->has_error()) co_return;
+      const rows& got = answers[i]->value();
+      EXPECT_EQ(got.size(), i % 7);
+      EXPECT_EQ(got.empty(), i % 7 == 0);
+      for (std::size_t row = 0; row < got.size(); ++row) {
+        EXPECT_EQ(got.uuid(row, 0), owner_number(i % 7));
+        EXPECT_TRUE(got.text(row, 1).starts_with(std::to_string(i % 7) + "/")) << got.text(row, 1);
+      }
+    }
+    EXPECT_EQ(db.stats().statements_executed, answers.size());
+    EXPECT_GE(db.stats().statements_together, 30U);
+    co_await db.close(async::within(5s));
+  });
+}
+
+TEST_P(database_pg, a_caller_without_company_is_answered_by_the_statement_for_one) {
+  run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
+    database db{context, settings(), all_statements};
+    co_await start(db);
+    scratch.run("INSERT INTO notes VALUES (lpad('3', 32, '0')::uuid, 'only')");
+    params values;
+    values.add(owner_number(3)).add(boost::uuids::uuid{});
+
+    const auto got = co_await db.execute(notes_of, std::move(values), within(5s));
+
+    EXPECT_EQ(got.value().text(0, 1), "only");
+    EXPECT_EQ(db.stats().statements_together, 0U);
     co_await db.close(async::within(5s));
   });
 }

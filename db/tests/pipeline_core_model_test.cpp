@@ -61,7 +61,9 @@ class model {
  private:
   struct sent_batch {
     std::vector<tracked*> items;
-    std::size_t answered = 0;
+    std::vector<std::size_t> runs;  ///< how many of the items each statement on the wire is for
+    std::size_t statements = 0;     ///< answered
+    std::size_t answered = 0;       ///< items of those
     bool has_failed = false;
     std::vector<tracked*> done;  ///< executed, not committed yet
   };
@@ -102,8 +104,8 @@ class model {
   }
 
   void submit() {
-    static constexpr std::array<const statement*, 5> kinds{&read_one, &touch_session, &touch_account,
-                                                           &charge_once, &sweep};
+    static constexpr std::array<const statement*, 7> kinds{
+        &read_one, &read_key, &read_key, &touch_session, &touch_account, &charge_once, &sweep};
     for (std::size_t n = pick(6); n > 0; --n) {
       auto item = std::make_unique<tracked>();
       item->id = all_.size() + 1;
@@ -134,6 +136,11 @@ class model {
       if (item->what == &sweep) ASSERT_EQ(entries.size(), 1U);
       batch.items.push_back(static_cast<tracked*>(item));
     }
+    for (std::size_t i = 0; i < entries.size(); i += batch.runs.back()) {
+      batch.runs.push_back(entries[i]->run);
+      ASSERT_TRUE(entries[i]->run == 1 || (atomic_ && entries[i]->what == &read_key));
+      for (std::size_t n = 1; n < entries[i]->run; ++n) ASSERT_EQ(entries[i + n]->what, entries[i]->what);
+    }
   }
 
   // The server's next message on a channel.
@@ -150,8 +157,11 @@ class model {
   void answer_statement(std::size_t channel, sent_batch& batch) {
     static constexpr std::array<const char*, 10> states{"42501", "23505", "22P02", "55P03", "55P03",
                                                         "40P01", "0A000", "26000", "25006", "08006"};
-    tracked* const item = batch.items[batch.answered++];
+    const std::size_t first = batch.answered;
+    tracked* const item = batch.items[first];
+    batch.answered += batch.runs[batch.statements++];
     ASSERT_EQ(core_.answering(channel), item);
+    ASSERT_EQ(core_.answering_run(channel).size(), batch.answered - first);
     if (batch.has_failed) {
       ASSERT_TRUE(core_.aborted(channel));
     } else if (pick(12) == 0) {
@@ -160,8 +170,10 @@ class model {
       if (state == "08006" && !atomic_ && pick(2) == 0) batch.done.push_back(item);  // its worker had done it
       ASSERT_TRUE(core_.rejected(channel, failure_with(state)));
     } else {
-      item->result = item->id;
-      batch.done.push_back(item);
+      for (std::size_t i = first; i < batch.answered; ++i) {
+        batch.items[i]->result = batch.items[i]->id;
+        batch.done.push_back(batch.items[i]);
+      }
       ASSERT_TRUE(core_.executed(channel));
     }
   }

@@ -240,5 +240,135 @@ TEST(pipeline_core, a_connection_lost_after_shutting_down_answers_everybody) {
   EXPECT_TRUE(d.core.is_idle());
 }
 
+// ---- reads that travel together ----
+
+TEST(statement, the_form_for_several_takes_arrays_and_numbers_the_callers) {
+  static constexpr auto made = for_several("SELECT x FROM t WHERE a = $1 AND b < $2 OR a > $1", 2);
+
+  EXPECT_STREQ(
+      made.c_str(),
+      "SELECT k.n, r.* FROM unnest((SELECT $1), (SELECT $2)) WITH ORDINALITY AS k(p1, p2, n) "
+      "CROSS JOIN LATERAL (SELECT x FROM t WHERE a = k.p1 AND b < k.p2 OR a > k.p1 OFFSET 0) r ORDER BY "
+      "k.n");
+}
+
+TEST(pipeline_core, reads_of_one_statement_in_a_batch_are_one_run) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& a = d.submit(read_key);
+  entry& write = d.submit(touch_session, "s");
+  entry& other = d.submit(read_one);
+  entry& b = d.submit(read_key);
+
+  const auto batch = d.take();
+
+  ASSERT_EQ(batch.size(), 4U);
+  EXPECT_EQ(a.run, 2U);
+  EXPECT_EQ(b.run, 0U);
+  EXPECT_EQ(other.run, 1U);
+  EXPECT_EQ(write.run, 1U);
+  EXPECT_EQ(d.core.counters().together.get(), 2U);
+}
+
+TEST(pipeline_core, one_answer_is_that_of_a_whole_run) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& a = d.submit(read_key);
+  entry& b = d.submit(read_key);
+  d.take();
+
+  EXPECT_THAT(d.core.answering_run(0), ElementsAre(&a, &b));
+  ASSERT_TRUE(d.core.executed(0));
+  EXPECT_THAT(d.core.answering_run(0), IsEmpty());
+  ASSERT_TRUE(d.core.synced(0, d.now));
+
+  EXPECT_THAT(d.finished(), ElementsAre(&a, &b));
+}
+
+TEST(pipeline_core, a_lone_read_and_those_of_a_server_with_shards_travel_for_themselves) {
+  core_driver d;
+  d.core.open(0, {.atomic_batches = false});
+  entry& a = d.submit(read_key);
+  entry& b = d.submit(read_key);
+  d.take();
+  EXPECT_EQ(a.run, 1U);
+  EXPECT_EQ(b.run, 1U);
+  d.answer_batch();
+
+  d.core.open(0, {});
+  entry& alone = d.submit(read_key);
+  d.take();
+  EXPECT_EQ(alone.run, 1U);
+  EXPECT_EQ(d.core.counters().together.get(), 0U);
+}
+
+TEST(pipeline_core, a_run_that_fails_goes_out_again_one_by_one_and_only_the_guilty_one_is_told) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& first = d.submit(read_one);
+  entry& a = d.submit(read_key);
+  entry& guilty = d.submit(read_key);
+  entry& c = d.submit(read_key);
+  d.take();
+  ASSERT_TRUE(d.core.executed(0));
+  ASSERT_TRUE(d.core.rejected(0, failure_with("22012")));
+  ASSERT_TRUE(d.core.synced(0, d.now));
+  EXPECT_THAT(d.finished(), IsEmpty());
+
+  EXPECT_THAT(d.take(), ElementsAre(&first, &a, &guilty, &c));
+  for (const entry* item : {&first, &a, &guilty, &c}) EXPECT_EQ(item->run, 1U);
+  d.fail_batch(2, "22012");
+  EXPECT_THAT(d.finished(), ElementsAre(&guilty));
+  EXPECT_EQ(guilty.failure.sqlstate, "22012");
+  d.take();
+  d.answer_batch();
+  EXPECT_THAT(d.finished(), ElementsAre(&first, &a, &c));
+  EXPECT_TRUE(d.ok);
+}
+
+TEST(pipeline_core, a_run_whose_plan_is_gone_asks_for_another_text) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& a = d.submit(read_key);
+  d.submit(read_key);
+  d.take();
+  a.was_sent_by_name = true;
+  a.sent_epoch = a.traits->epoch;
+
+  d.fail_batch(0, "0A000");
+
+  EXPECT_EQ(a.traits->epoch, 1U);
+  EXPECT_EQ(d.take().size(), 2U);
+}
+
+TEST(pipeline_core, a_run_that_failed_and_then_lost_its_connection_fails_nobody) {
+  core_driver d;
+  d.core.open(0, {});
+  entry& a = d.submit(read_key);
+  entry& b = d.submit(read_key);
+  d.take();
+  ASSERT_TRUE(d.core.rejected(0, failure_with("22012")));
+
+  d.core.lose(0, d.now);
+  EXPECT_THAT(d.finished(), IsEmpty());
+
+  d.core.open(0, {});
+  EXPECT_THAT(d.take(), ElementsAre(&a, &b));
+  EXPECT_EQ(a.run, 1U);
+}
+
+TEST(pipeline_core, a_run_that_met_a_standby_stays_together_on_the_next_connection) {
+  core_driver d{{.channels = 2}};
+  d.core.open(0, {});
+  d.core.open(1, {});
+  entry& a = d.submit(read_key);
+  d.submit(read_key);
+  d.take(0);
+  d.fail_batch(0, "25006");
+
+  EXPECT_EQ(d.take(1).size(), 2U);
+  EXPECT_EQ(a.run, 2U);
+}
+
 }  // namespace
 }  // namespace pam::db::detail

@@ -141,22 +141,39 @@ constexpr std::size_t log_place_at = 7;
 
 constexpr auto find_bearer_sql =
     detail::sql("SELECT ", bearer_list, log_place, bearer_from, "WHERE a.id = $1");
+constexpr auto find_bearers_sql = db::for_several(find_bearer_sql.text, 2);
+constexpr db::statement find_bearers_statement{find_bearers_sql.c_str(),
+                                               db::types(pg_type::uuid_array, pg_type::uuid_array),
+                                               {.summary = "check_bearers"}};
 constexpr db::statement find_bearer_statement{
-    find_bearer_sql.c_str(), db::types(pg_type::uuid, pg_type::uuid), {.summary = "check_bearer"}};
+    find_bearer_sql.c_str(),
+    db::types(pg_type::uuid, pg_type::uuid),
+    {.summary = "check_bearer", .together = &find_bearers_statement}};
 
 constexpr auto find_bearer_account_sql =
     detail::sql("SELECT ", account_list, ", ", identity_list, ", ", bearer_list, bearer_from,
                 "LEFT JOIN identities i ON i.account_id = $1 WHERE a.id = $1");
-constexpr db::statement find_bearer_account_statement{find_bearer_account_sql.c_str(),
-                                                      db::types(pg_type::uuid, pg_type::uuid),
-                                                      {.summary = "check_bearer_and_read_account"}};
+constexpr auto find_bearer_accounts_sql = db::for_several(find_bearer_account_sql.text, 2);
+constexpr db::statement find_bearer_accounts_statement{find_bearer_accounts_sql.c_str(),
+                                                       db::types(pg_type::uuid_array, pg_type::uuid_array),
+                                                       {.summary = "check_bearers_and_read_accounts"}};
+constexpr db::statement find_bearer_account_statement{
+    find_bearer_account_sql.c_str(),
+    db::types(pg_type::uuid, pg_type::uuid),
+    {.summary = "check_bearer_and_read_account", .together = &find_bearer_accounts_statement}};
 
-constexpr std::array<const db::statement*, 10> all_statements{
-    &rotate_statement,      &find_state_statement,
-    &repeat_statement,      &repeat_counted_statement,
-    &resync_statement,      &end_statement,
-    &end_all_but_one,       &list_statement,
-    &find_bearer_statement, &find_bearer_account_statement};
+constexpr std::array<const db::statement*, 12> all_statements{&rotate_statement,
+                                                              &find_state_statement,
+                                                              &repeat_statement,
+                                                              &repeat_counted_statement,
+                                                              &resync_statement,
+                                                              &end_statement,
+                                                              &end_all_but_one,
+                                                              &list_statement,
+                                                              &find_bearer_statement,
+                                                              &find_bearers_statement,
+                                                              &find_bearer_account_statement,
+                                                              &find_bearer_accounts_statement};
 
 /// What the audit log calls the end of a session.
 std::string_view kind_of(revoke_reason why) {

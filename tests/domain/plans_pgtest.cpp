@@ -181,6 +181,9 @@ class plans : public testing::Test {
         return "true";
       case pg_type::text_array:
         return "'{}'";
+      case pg_type::uuid_array:  // of reads for several callers: accounts, then their sessions
+        if (number == 1) return std::string{"ARRAY["} + account + ", " + account + "]";
+        return "ARRAY(SELECT id FROM sessions WHERE account_id = " + account + " ORDER BY id DESC LIMIT 2)";
       case pg_type::int2:
       case pg_type::int4:
       case pg_type::int8:
@@ -191,12 +194,12 @@ class plans : public testing::Test {
 
   static std::string type_name(pg_type type) {
     static const std::map<pg_type, std::string> names{
-        {pg_type::boolean, "boolean"},  {pg_type::bytea, "bytea"},
-        {pg_type::int8, "bigint"},      {pg_type::int2, "smallint"},
-        {pg_type::int4, "int"},         {pg_type::text, "text"},
-        {pg_type::inet, "inet"},        {pg_type::timestamptz, "timestamptz"},
-        {pg_type::uuid, "uuid"},        {pg_type::jsonb, "jsonb"},
-        {pg_type::text_array, "text[]"}};
+        {pg_type::boolean, "boolean"},   {pg_type::bytea, "bytea"},
+        {pg_type::int8, "bigint"},       {pg_type::int2, "smallint"},
+        {pg_type::int4, "int"},          {pg_type::text, "text"},
+        {pg_type::inet, "inet"},         {pg_type::timestamptz, "timestamptz"},
+        {pg_type::uuid, "uuid"},         {pg_type::jsonb, "jsonb"},
+        {pg_type::text_array, "text[]"}, {pg_type::uuid_array, "uuid[]"}};
     return names.at(type);
   }
 

@@ -41,6 +41,26 @@ TEST(statement_catalogue, every_parameter_is_used_and_none_is_missing) {
   }
 }
 
+// What db/statement.hpp demands of them: the core sends them with others without a further look.
+TEST(statement_catalogue, reads_that_may_travel_together_read_and_stand_in_it_with_the_form_for_several) {
+  std::size_t count = 0;
+  for (const auto* statement : statement_catalogue()) {
+    const auto* const several = statement->opts.together;
+    if (several == nullptr) continue;
+    ++count;
+    EXPECT_THAT(statement_catalogue(), testing::Contains(several)) << statement->sql;
+    EXPECT_EQ(statement->opts.batch, pam::db::batch::shared) << statement->sql;
+    EXPECT_EQ(statement->opts.repeat, pam::db::repeat::safe) << statement->sql;
+    EXPECT_EQ(statement->opts.rank, pam::db::lock_rank::none) << statement->sql;
+    EXPECT_EQ(several->parameter_count, statement->parameter_count) << statement->sql;
+    for (std::size_t n = 0; n < statement->parameter_count; ++n) {
+      EXPECT_EQ(statement->parameter_types[n], pam::db::pg_type::uuid) << statement->sql;
+      EXPECT_EQ(several->parameter_types[n], pam::db::pg_type::uuid_array) << statement->sql;
+    }
+  }
+  EXPECT_EQ(count, 2U);
+}
+
 // now() is the batch's start in a shared batch; times are parameters.
 TEST(statement_catalogue, no_statement_reads_the_transaction_clock) {
   for (const auto* statement : statement_catalogue()) {
