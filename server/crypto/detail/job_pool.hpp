@@ -46,7 +46,7 @@ struct job_pool_config {
   int nice = 0;
   /// Called on a thread of the pool that has had nothing to do for `idle_after`, once until its next job.
   void (*on_idle)() = nullptr;
-  std::chrono::milliseconds idle_after{1'000};
+  std::chrono::milliseconds idle_after{10'000};
 };
 
 /// Threads of low priority behind a bounded first-come queue whose entries expire on time, also while
