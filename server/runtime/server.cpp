@@ -169,6 +169,7 @@ boost::system::result<void, start_error> server::make_internal() {
   std::vector<net::unique_fd>& inherited = given_.listeners.internal;
   auto bound = inherited.empty() ? internal_->listen() : internal_->adopt(std::move(inherited.front()));
   if (bound.has_error()) return start_error{bound.error().message};
+  internal_port_ = internal_->port();
   return {};
 }
 

@@ -66,8 +66,9 @@ class server {
   /// As SIGINT does. Thread-safe.
   void stop();
 
+  /// The bound ports. Thread-safe: what create() learned, whatever became of the listeners since.
   [[nodiscard]] std::uint16_t port() const { return port_; }
-  [[nodiscard]] std::uint16_t internal_port() const { return internal_->port(); }
+  [[nodiscard]] std::uint16_t internal_port() const { return internal_port_; }
 
  private:
   server(configuration settings, logger& log, crypto::key_ring keys, reread_configuration reread,
@@ -127,6 +128,7 @@ class server {
   std::unique_ptr<net::http_server> internal_;
   std::shared_ptr<control_socket> control_socket_;
   std::uint16_t port_ = 0;
+  std::uint16_t internal_port_ = 0;
   std::size_t shards_pending_ = 0;
   std::size_t shards_silent_ = 0;  ///< that have not answered the watchdog's last question
   net::backlog backlog_ = net::backlog::served;

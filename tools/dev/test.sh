@@ -30,7 +30,7 @@ tsan_options() {
 }
 
 # Unit tests, everything threaded over a real PostgreSQL, and a server with requests, reloads and a successor.
-# A report of ThreadSanitizer fails the test during which it came.
+# A report of ThreadSanitizer fails the executable, or the file of black-box tests, in which it came.
 test_tsan() {
   local TSAN_OPTIONS
   test_preset=tsan

@@ -11,6 +11,12 @@ export const binary = resolve(
   process.env.PAM_AUTH_BIN ?? join(dirname(fileURLToPath(import.meta.url)), '../../../build/release/bin/pam-auth'));
 
 const children = new Set();
+const reports = []; // of a sanitizer, by processes whose end no test may ask about
+process.on('exit', () => {
+  if (reports.length === 0) return;
+  process.stderr.write(reports.join('\n'));
+  process.exitCode = 1;
+});
 const endAll = () => {
   for (const child of children) child.kill('SIGKILL');
 };
@@ -60,6 +66,7 @@ export function run(args, env = {}, { through = [], descriptors = [] } = {}) {
     child.on('error', fail);
     child.on('close', (code, signal) => {
       children.delete(child);
+      if (/: (Address|Leak|Thread)Sanitizer: |: runtime error: /.test(output.err)) reports.push(output.err);
       done({ code, signal });
     });
   });
