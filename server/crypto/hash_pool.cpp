@@ -26,7 +26,8 @@ namespace asio = boost::asio;
 /// What every job needs to know, shared so that a job may outlive the pool object.
 struct pool_facts {
   hash_cost cost;
-  std::string dummy;  ///< hash of a random password at the pool's own cost
+  std::string dummy;                     ///< hash of a random password at the pool's own cost
+  std::chrono::microseconds dummy_took;  ///< to make, before anybody could be in its way
 };
 
 error refusal(errc why, std::chrono::seconds come_back) {
@@ -193,10 +194,13 @@ asio::awaitable<Result> counted(std::weak_ptr<detail::job_pool> pool, std::share
 std::shared_ptr<const pool_facts> facts_for(const hash_cost& cost) {
   std::array<std::byte, 32> random = {};
   fill_random(random);
+  const auto began = std::chrono::steady_clock::now();
   auto dummy = hash_password(secret{std::span<const std::byte>{random}}, cost);
+  const auto took = std::chrono::steady_clock::now() - began;
   detail::hash_memory::drop();  // this thread hashes no more
   if (dummy.has_error()) throw std::runtime_error("hash pool: cannot make one hash: " + dummy.error().detail);
-  return std::make_shared<const pool_facts>(pool_facts{cost, std::move(*dummy)});
+  return std::make_shared<const pool_facts>(
+      pool_facts{cost, std::move(*dummy), std::chrono::duration_cast<std::chrono::microseconds>(took)});
 }
 
 }  // namespace
@@ -204,9 +208,13 @@ std::shared_ptr<const pool_facts> facts_for(const hash_cost& cost) {
 struct hash_pool::impl {
   explicit impl(const hash_pool_config& settings)
       : facts(facts_for(settings.cost)),
-        jobs(std::make_shared<detail::job_pool>(
-            detail::job_pool_config{settings.threads, settings.queue_limit, settings.max_wait, settings.nice,
-                                    detail::hash_memory::drop})) {}
+        jobs(std::make_shared<detail::job_pool>(detail::job_pool_config{.threads = settings.threads,
+                                                                        .queue_limit = settings.queue_limit,
+                                                                        .max_wait = settings.max_wait,
+                                                                        .nice = settings.nice,
+                                                                        .on_idle = detail::hash_memory::drop,
+                                                                        .expected_run = facts->dummy_took})) {
+  }
 
   std::shared_ptr<const pool_facts> facts;
   std::shared_ptr<detail::job_pool> jobs;

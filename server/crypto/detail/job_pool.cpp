@@ -25,7 +25,8 @@ void become_background(int nice) {
 
 }  // namespace
 
-job_pool::job_pool(job_pool_config settings) : settings_(settings) {
+job_pool::job_pool(job_pool_config settings)
+    : settings_(settings), crowds_run_us_(static_cast<std::uint64_t>(settings.expected_run.count())) {
   threads_.reserve(settings_.threads + 1);
   try {
     threads_.emplace_back([this] { watch(); });
@@ -83,7 +84,7 @@ std::chrono::seconds job_pool::send_away(turn whose) {
 
 /// The lock is held.
 std::chrono::seconds job_pool::count_refusal(turn whose, clock::time_point now) {
-  const std::chrono::duration<double, std::micro> each(usual_run_us_.load(std::memory_order_relaxed));
+  const std::chrono::duration<double, std::micro> each(crowds_run_us_.load(std::memory_order_relaxed));
   return outside_.refused(whose, now, each / std::max<std::size_t>(settings_.threads, 1));
 }
 
@@ -178,6 +179,8 @@ void job_pool::run_one(job& next) {
   // Threads may overwrite each other here: it is an average.
   const std::uint64_t usual = usual_run_us_.load(std::memory_order_relaxed);
   usual_run_us_.store(usual == 0 ? took : (7 * usual + took) / 8, std::memory_order_relaxed);
+  crowds_run_us_.store(retry_estimate::averaged(crowds_run_us_.load(std::memory_order_relaxed), took),
+                       std::memory_order_relaxed);
   counters_.finished.fetch_add(1, std::memory_order_relaxed);
   counters_.running.fetch_sub(1, std::memory_order_relaxed);
   if (has_failed) {

@@ -47,6 +47,8 @@ struct job_pool_config {
   /// Called on a thread of the pool that has had nothing to do for `idle_after`, once until its next job.
   void (*on_idle)() = nullptr;
   std::chrono::milliseconds idle_after{10'000};
+  /// What a job takes on a quiet machine, for those who are refused before enough have run; 0: not known.
+  std::chrono::microseconds expected_run{0};
 };
 
 /// Threads of low priority behind a bounded first-come queue whose entries expire on time, also while
@@ -103,7 +105,8 @@ class job_pool {
   std::shared_ptr<job> make_room();
 
   const job_pool_config settings_;
-  std::atomic<std::uint64_t> usual_run_us_{0};  ///< moving average of what a job takes
+  std::atomic<std::uint64_t> usual_run_us_{0};   ///< moving average of what a job takes
+  std::atomic<std::uint64_t> crowds_run_us_{0};  ///< likewise, for who comes back: `retry_estimate::averaged`
   counters counters_;
   std::mutex mutex_;
   std::condition_variable has_work_;

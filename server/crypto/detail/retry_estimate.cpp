@@ -14,6 +14,12 @@ constexpr double mean_return = 1.5;
 
 }  // namespace
 
+std::uint64_t retry_estimate::averaged(std::uint64_t average, std::uint64_t took) noexcept {
+  if (average == 0) return took;
+  const std::uint64_t part = took < average ? 8 : 128;
+  return ((part - 1) * average + took) / part;
+}
+
 std::chrono::seconds retry_estimate::refused(turn whose, clock::time_point now,
                                              std::chrono::duration<double> per_hash) noexcept {
   advance(now);

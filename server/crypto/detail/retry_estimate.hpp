@@ -28,6 +28,12 @@ class retry_estimate {
   /// After as long without a refusal everybody who came was let in: nobody is outside any more.
   static constexpr std::chrono::seconds quiet{3};
 
+  /// The next value of the average time of a hash which `refused` is to be told, after one that took `took`.
+  /// Follows shorter ones at once and longer ones slowly: a crowd takes the threads' time while it comes in,
+  /// and most refusals are of that moment. Too short a time costs refusals, too long a one idle threads.
+  /// @param average  0: there was none yet
+  [[nodiscard]] static std::uint64_t averaged(std::uint64_t average, std::uint64_t took) noexcept;
+
   /// Notes a refusal. Who has the first turn stands before all others: only his like are before him.
   /// @param per_hash  in which all threads together do one hash; 0: not known, and `least` is the answer
   /// @return whole seconds from `least` to `most`, the same for all who are refused now: a client adds a

@@ -85,6 +85,7 @@ struct loop {
   double hashes_per_second;
   double own_part = 1;      ///< what clients add at most, as a multiple of what they are told
   bool is_endless = false;  ///< for each who is in another comes, for two minutes
+  double slow = 1;          ///< how much longer a hash takes in the first two seconds
 };
 
 struct course {
@@ -102,20 +103,24 @@ course play(const loop& how) {
   for (double i = 0; i < how.clients; ++i) knocks.push(at_once(random));
   retry_estimate outside;
   course seen;
-  const double per_hash = 1 / how.hashes_per_second;
+  const double usual = 1 / how.hashes_per_second;
+  std::uint64_t average_us = retry_estimate::averaged(0, static_cast<std::uint64_t>(usual * 1e6));
   double free_at = 0;
   double idle = 0;
   while (!knocks.empty() && knocks.top() < 120 + (how.is_endless ? 0 : 1e6)) {
     const double now = knocks.top();
     knocks.pop();
+    const double per_hash = now < 2 ? usual * how.slow : usual;
     if ((free_at - now) * 4 / 3 >= 1) {
-      const auto told = outside.refused(turn::usual, at(seconds{now}), seconds{per_hash});
+      const auto told = outside.refused(turn::usual, at(seconds{now}),
+                                        std::chrono::duration<double, std::micro>(average_us));
       seen.last_told = static_cast<double>(told.count());
       seen.refusals_each += 1 / how.clients;
       knocks.push(now + seen.last_told * (1 + part(random)));
     } else {
       idle += std::max(now - free_at, 0.0);
       free_at = std::max(free_at, now) + per_hash;
+      average_us = retry_estimate::averaged(average_us, static_cast<std::uint64_t>(per_hash * 1e6));
       if (how.is_endless) knocks.push(now);
     }
   }
@@ -129,6 +134,19 @@ TEST(retry_estimate, a_storm_is_served_without_a_pause_and_with_few_refusals) {
     EXPECT_LT(seen.refusals_each, 2.5) << how.clients << " at " << how.hashes_per_second;
     EXPECT_LT(seen.idle_share, 0.02) << how.clients << " at " << how.hashes_per_second;
   }
+}
+
+// With an average that follows at once the last are told twice the time, and threads wait for them.
+TEST(retry_estimate, hashes_that_take_longer_while_the_crowd_comes_in_leave_nobody_behind) {
+  const course seen = play({.clients = 3'000, .hashes_per_second = 65, .slow = 3});
+  EXPECT_LT(seen.idle_share, 0.02);
+  EXPECT_LT(seen.refusals_each, 3);
+}
+
+TEST(retry_estimate, the_time_of_a_hash_follows_shorter_ones_at_once_and_longer_ones_slowly) {
+  EXPECT_EQ(retry_estimate::averaged(0, 12'800), 12'800U);
+  EXPECT_EQ(retry_estimate::averaged(12'800, 25'600), 12'900U);
+  EXPECT_EQ(retry_estimate::averaged(12'800, 6'400), 12'000U);
 }
 
 // Whole seconds bring them all at once, to a queue of three quarters of a second.
