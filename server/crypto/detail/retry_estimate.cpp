@@ -7,7 +7,7 @@ namespace pam::crypto::detail {
 namespace {
 
 /// How many shall knock while one hash is done. Below 1 threads would wait for clients; with 2.5 a storm of n
-/// has less than 2.5 n refusals, and chance leaves no gap.
+/// has about 2.5 n refusals, and chance leaves no gap.
 constexpr double knocks_per_hash = 2.5;
 /// When a client comes back, as a multiple of what it was told: once to twice.
 constexpr double mean_return = 1.5;
