@@ -108,6 +108,8 @@ struct several_text {
 /// one element a caller, and returns the rows of each behind a first column that numbers the callers from 1,
 /// in their order. `statement::options::together` of the single form points to a statement with this text.
 ///
+/// @param sql  no comment and no semicolon at its end, and no `$` but those of its parameters
+///
 /// LATERAL with OFFSET 0 keeps the single form's own plan, once a caller. The arrays hide in sub-selects from
 /// the planner: with their real lengths a plan for each call looks cheaper than one for all, and the
 /// statement would be planned each time (plancache.c, choose_custom_plan).

@@ -68,8 +68,8 @@ params arrays_of(std::span<entry* const> run) {
       one.append(value);
     }
     arrays.add(std::as_bytes(std::span{one}));
+    ::explicit_bzero(one.data(), one.size());  // as `params` does it
   }
-  ::explicit_bzero(one.data(), one.size());
   return arrays;
 }
 
@@ -352,12 +352,13 @@ bool pipeline_connection::take_rows(pg_result_ptr result) {
   const std::span<entry* const> run = core_.answering_run(channel_);
   if (run.empty()) return fail(broken("a result nobody asked for"));
   promote(*run.front());
-  const rows answer{result.release(), position_};
+  rows answer{result.release(), position_};
+  const bool is_alone = run.size() == 1;
   std::int64_t caller = 0;
   for (entry* item : run) {
     ++caller;
     if (item->is_abandoned) continue;
-    static_cast<pipelined_entry*>(item)->answer = run.size() > 1 ? answer.share_of(caller) : answer;
+    static_cast<pipelined_entry*>(item)->answer = is_alone ? std::move(answer) : answer.share_of(caller);
   }
   return core_.executed(channel_) || fail(broken("a result after an error"));
 }

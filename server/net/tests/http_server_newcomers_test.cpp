@@ -127,6 +127,22 @@ TEST_F(newcomers, the_time_limit_of_a_handshake_is_not_for_the_wait_here) {
   EXPECT_EQ(server.stats().timed_out_handshake, 0u);
 }
 
+// Neither half a hello, whose bytes stay in the socket, nor a silence after it is a wait for our turn.
+TEST_F(newcomers, who_does_not_do_his_part_is_cut_for_all_that) {
+  limits bounds;
+  bounds.handshake = 300ms;
+  running_server server(bounds, &context);
+  come(server, 2);
+
+  SSL_do_handshake(coming[0]->side.ssl());
+  const std::string hello = coming[0]->side.bytes();
+  coming[0]->peer.send(hello.substr(0, hello.size() / 2));
+  coming[1]->say_hello();
+
+  EXPECT_TRUE(eventually([&] { return server.stats().timed_out_handshake == 2; }));
+  EXPECT_EQ(server.stats().open, 0u);
+}
+
 TEST(newcomers_by_proxy, are_answered_in_plaintext_and_keep_their_connection) {
   listener_config where;
   where.address = "127.0.0.1";
