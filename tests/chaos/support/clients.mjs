@@ -17,22 +17,28 @@ export class Findings {
 }
 
 const rest = (milliseconds) => new Promise((next) => setTimeout(next, milliseconds));
-/** How long a lost successor is handed out again, ms: the servers' default, less what a call may take. */
+/** How long a lost successor is handed out again, ms: the servers' default (tokens.lost_response_window), less what a call may take. */
 const lostResponseWindow = 290_000;
+/** Nobody came back for the successor while it was still handed out. */
+const isTooLate = (session, answer) =>
+  performance.now() - session.lostAt > lostResponseWindow && answer.json?.error_code === 'refresh_token_already_used';
 const pick = (list) => list[Math.floor(Math.random() * list.length)];
 
-/** The load: clients with accounts of their own, and clients that sign up the same few addresses. */
+/**
+ * The load: clients with accounts of their own, and clients that sign up the same few addresses. These come into play one
+ * after the other over `signUps` answers, so that whatever fails, somebody is fighting for an address that is free.
+ */
 export class Load {
-  constructor(servers, { clients, sharers, addresses }) {
+  constructor(servers, { clients, sharers, addresses, signUps }) {
     this.servers = servers;
     this.findings = new Findings();
     this.counts = { ok: 0, refused: 0, lost: 0 };
     this.lastSuccess = new Map(); // server -> time
     this.owners = [];
     this.addresses = Array.from({ length: addresses }, () => ({ email: newEmail('shared'), password: newPassword(), owners: new Set() }));
-    this.sharedAttempts = 0;
+    this.sharedAnswers = 0;
     this.isOver = false;
-    this.plan = { clients, sharers };
+    this.plan = { clients, sharers, signUps };
   }
 
   /** One call: the answer, or undefined when it is not known what happened. Judges what every answer must keep. */
@@ -130,13 +136,16 @@ export class Load {
   }
 
   async rotate(session) {
+    const asked = performance.now();
     const answer = await this.attempt('refresh', (server) => refresh(server, session.token));
-    if (!answer) session.lostAt ??= performance.now();
+    if (!answer) session.lostAt ??= asked;
     if (answer?.status === 200) {
       if (session.state === 'live' && claimsOf(answer.json.access_token).session_id !== session.id) {
         this.findings.add('a refresh answered with another session', session.id);
       }
       Object.assign(session, { token: answer.json.refresh_token, access: answer.json.access_token, lostAt: undefined });
+    } else if (answer && isTooLate(session, answer)) {
+      session.state = 'lost';
     } else if (answer && session.state === 'live') {
       this.findings.add(`a live session was refused with ${answer.status}`, answer.text);
       session.state = 'lost';
@@ -170,9 +179,10 @@ export class Load {
   /** Many want the same address at once: at most one account may come of it. */
   async share() {
     while (!this.isOver) {
-      const address = pick(this.addresses);
-      ++this.sharedAttempts;
+      const inPlay = this.addresses.slice(0, 1 + Math.floor((this.sharedAnswers / this.plan.signUps) * this.addresses.length));
+      const address = Math.random() < 0.5 ? inPlay.at(-1) : pick(inPlay);
       const answer = await this.attempt('shared sign-up', (server) => signUp(server, address.email, address.password));
+      if (answer) ++this.sharedAnswers;
       if (answer?.status === 200) address.owners.add(answer.json.user.id);
       else if (answer && answer.status !== 422) this.findings.add(`shared sign-up answered ${answer.status}`, answer.text);
       // Hashing is dear; the rest of the load must get through as well.
@@ -194,9 +204,7 @@ export class Load {
     const one = async (account) => {
       for (const session of account.sessions) {
         const answer = await sure((server) => refresh(server, session.token));
-        // Nobody came back for the successor while it was still handed out (tokens.lost_response_window).
-        const isTooLate = performance.now() - session.lostAt > lostResponseWindow && answer.json?.error_code === 'refresh_token_already_used';
-        if (session.state === 'live' && answer.status !== 200 && !isTooLate) this.findings.add('an acknowledged session is gone', answer.text);
+        if (session.state === 'live' && answer.status !== 200 && !isTooLate(session, answer)) this.findings.add('an acknowledged session is gone', answer.text);
         if (session.state === 'ended' && answer.status === 200) this.findings.add('an ended session lives', session.id);
         if (answer.status >= 500) this.findings.add(`status ${answer.status}`, answer.text);
       }
