@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include <fmt/format.h>
 #include <libpq-fe.h>
 #include <malloc.h>
 #include <boost/asio/co_spawn.hpp>
@@ -18,6 +19,7 @@
 
 #include "async/gate.hpp"
 #include "async/tuple_await.hpp"
+#include "bench/database/mallocs.hpp"
 #include "bench/database/process_cost.hpp"
 #include "bench/protocol/allocations.hpp"
 #include "db/database.hpp"
@@ -148,8 +150,14 @@ asio::awaitable<void> weigh(asio::io_context& context, running& on, std::size_t 
   co_await call_counted(context, on, callers, statements / 10);
   const double bytes = heap_bytes();
   const std::uint64_t allocated = allocations();
+  const malloc_count all = mallocs();
   co_await call_counted(context, on, callers, statements);
-  into.allocations = static_cast<double>(allocations() - allocated) / static_cast<double>(statements);
+  const auto each = [statements](std::uint64_t now, std::uint64_t before) {
+    return static_cast<double>(now - before) / static_cast<double>(statements);
+  };
+  into.all_allocations = each(mallocs().calls, all.calls);
+  into.all_bytes = each(mallocs().bytes, all.bytes);
+  into.allocations = each(allocations(), allocated);
   into.growth_bytes = heap_bytes() - bytes;
 }
 
@@ -225,6 +233,14 @@ connection connect_bare(const plan& how, const route& way) {
   return opened;
 }
 
+// Microseconds.
+std::int64_t three_digits(std::chrono::nanoseconds of) {
+  const std::int64_t value = std::chrono::round<std::chrono::microseconds>(of).count();
+  std::int64_t unit = 1;
+  while (value / unit >= 1000) unit *= 10;
+  return (value + unit / 2) / unit * unit;
+}
+
 answer call_bare(PGconn* on, const db::statement& what, const db::params& given, bool is_named) {
   std::array<Oid, db::max_parameters> types{};
   std::array<const char*, db::max_parameters> values{};
@@ -251,6 +267,23 @@ double our_sample::percentile_ms(double share) const {
   if (latencies.empty()) throw std::runtime_error("no latency was measured");
   const auto index = static_cast<std::size_t>(share * static_cast<double>(latencies.size() - 1));
   return std::chrono::duration<double, std::milli>(latencies[index]).count();
+}
+
+std::string our_sample::json() const {
+  std::string text =
+      fmt::format(R"({{"rate":{:.1f},"p50_ms":{:.3f},"p99_ms":{:.3f},"p99.9_ms":{:.3f},"worst_ms":{:.3f},)"
+                  R"("own_cpu_us":{:.2f},"postgres_cpu_us":{:.2f},"batch":{:.2f},"histogram_us":[)",
+                  rate, percentile_ms(0.50), percentile_ms(0.99), percentile_ms(0.999), percentile_ms(1),
+                  own_cpu_us, postgres_cpu_us, batch);
+  const char* separator = "";
+  for (std::size_t i = 0; i < latencies.size();) {
+    const std::int64_t value = three_digits(latencies[i]);
+    const std::size_t first = i;
+    while (i < latencies.size() && three_digits(latencies[i]) == value) ++i;
+    text += fmt::format("{}[{},{}]", separator, value, i - first);
+    separator = ",";
+  }
+  return text + "]}";
 }
 
 our_sample closed_loop(const load& what, std::size_t callers) {

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <string>
 #include <vector>
 
 #include "bench/database/plan.hpp"
@@ -18,6 +19,9 @@ struct our_sample {
   double postgres_cpu_us = 0;                       ///< CPU of PostgreSQL a statement
 
   [[nodiscard]] double percentile_ms(double share) const;
+  /// A JSON object: the figures above, percentiles, and a histogram [[microseconds, how many], ...] of all
+  /// latencies, rounded to three digits, from which anybody may compute other percentiles.
+  [[nodiscard]] std::string json() const;
 };
 
 /// Who sends how much for how long.
@@ -39,8 +43,10 @@ struct load {
 
 /// What statements leave behind.
 struct memory_sample {
-  double allocations = 0;   ///< calls of operator new a statement; libpq's own are not among them
-  double growth_bytes = 0;  ///< of the heap over all of them, libpq's included, after a tenth to warm up
+  double allocations = 0;      ///< calls of operator new a statement, hence without libpq's
+  double all_allocations = 0;  ///< calls of malloc, calloc and realloc a statement, libpq's included
+  double all_bytes = 0;        ///< that these asked for
+  double growth_bytes = 0;     ///< of the heap over all statements, after a tenth to warm up
 };
 
 /// `callers` coroutines run `statements` statements on one database object.

@@ -2,6 +2,7 @@
 #include <array>
 #include <cmath>
 #include <fstream>
+#include <sstream>
 #include <stdexcept>
 
 #include <fmt/format.h>
@@ -36,7 +37,7 @@ void write_csv(const std::string& file, const curve& all) {
 }
 
 // One line a number of connections; batch sizes on a logarithmic axis.
-void write_svg(const std::string& file, const curve& all) {
+std::string svg_of(const curve& all) {
   constexpr double left = 70, top = 20, width = 520, height = 280;
   double most = 0;
   for (const auto& line : all) {
@@ -48,7 +49,7 @@ void write_svg(const std::string& file, const curve& all) {
     return left + width * static_cast<double>(b) / (batches.size() - 1);
   };
   const auto y_of = [limit](double rate) { return top + height * (1 - rate / limit); };
-  std::ofstream out{file};
+  std::ostringstream out;
   out << R"(<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 350" font-family="sans-serif" font-size="12">)"
       << "\n";
   for (int mark = 0; mark * step <= limit; ++mark) {
@@ -74,12 +75,12 @@ void write_svg(const std::string& file, const curve& all) {
         colours[c], points, 40 + 18 * c, connections[c], connections[c] == 1 ? "" : "s");
   }
   out << "</svg>\n";
-  if (!out.flush()) throw std::runtime_error("cannot write " + file);
+  return out.str();
 }
 
 }  // namespace
 
-void measure_curve(const plan& how, report& into, const std::string& folder) {
+void measure_curve(const plan& how, report& into) {
   const hot_statement refresh = refresh_statement();
   curve all;
   for (std::size_t c = 0; c < connections.size(); ++c) {
@@ -98,11 +99,16 @@ void measure_curve(const plan& how, report& into, const std::string& folder) {
       found.unit = "refreshes/s";
       found.note = fmt::format("p99 {:.1f} ms, {:.0f} us of PostgreSQL, {:.1f} us of the client each",
                                all[c][b].p99_ms, got.postgres_cpu_us, got.own_cpu_us);
+      found.samples = got.json();
       into.add(found);
     }
   }
-  write_csv(folder + "/db_curve.csv", all);
-  write_svg(folder + "/db_curve.svg", all);
+  write_csv(how.folder + "/db_curve.csv", all);
+  const std::string picture = svg_of(all);
+  std::ofstream out{how.folder + "/db_curve.svg"};
+  if (!(out << picture).flush()) throw std::runtime_error("cannot write " + how.folder + "/db_curve.svg");
+  into.add_picture(fmt::format("Refreshes a second by batch size and connections, {} sessions", how.sessions),
+                   picture);
 }
 
 }  // namespace pam::bench

@@ -17,13 +17,6 @@ namespace {
 constexpr double steady_rate = 700;
 constexpr double ten_percent_of_a_core = 0.10;
 
-std::string percentiles_of(const our_sample& of) {
-  return fmt::format(R"({{"rate":{:.1f},"p50_ms":{:.3f},"p99_ms":{:.3f},"p99.9_ms":{:.3f},"worst_ms":{:.3f},)"
-                     R"("own_cpu_us":{:.2f},"postgres_cpu_us":{:.2f},"batch":{:.2f}}})",
-                     of.rate, of.percentile_ms(0.50), of.percentile_ms(0.99), of.percentile_ms(0.999),
-                     of.percentile_ms(1), of.own_cpu_us, of.postgres_cpu_us, of.batch);
-}
-
 /// Milliseconds of one durable 8 KB write on the disk of the data folder, by pg_test_fsync's fdatasync.
 double flush_time_ms(const plan& how) {
   const std::string file = how.socket_dir + "/../flush.tmp";
@@ -69,7 +62,7 @@ void measure_steady(const plan& how, report& into) {
     finding p99 = less(fmt::format("P11/{}/p99", way->name), got.percentile_ms(0.99), flush, 3, "ms");
     p99.note = fmt::format("p50 {:.2f}, p99.9 {:.2f}, worst {:.1f} ms; reference: pg_test_fsync",
                            got.percentile_ms(0.5), got.percentile_ms(0.999), got.percentile_ms(1));
-    p99.samples = percentiles_of(got);
+    p99.samples = got.json();
     into.add(p99);
     into.add(less(fmt::format("P11/{}/postgres", way->name), got.postgres_cpu_us * steady_rate / 1e6, 1,
                   ten_percent_of_a_core, "cores"));
@@ -90,19 +83,17 @@ void measure_latency(const plan& how, report& into) {
       one.ours = got.percentile_ms(0.50);
       one.less_is_better = true;
       one.unit = "ms p50";
-      one.note = fmt::format("p99 {:.2f}, p99.9 {:.2f} at {:.0f}/s, {:.1f} a batch", got.percentile_ms(0.99),
-                             got.percentile_ms(0.999), got.rate, got.batch);
-      one.samples = percentiles_of(got);
+      one.note = fmt::format(
+          "p99 {:.2f}, p99.9 {:.2f} at {:.0f}/s, {:.1f} a batch, PostgreSQL {:.0f}, client {:.1f} us each",
+          got.percentile_ms(0.99), got.percentile_ms(0.999), got.rate, got.batch, got.postgres_cpu_us,
+          got.own_cpu_us);
+      one.samples = got.json();
       into.add(one);
     }
   }
 }
 
 void measure_depth_one(const plan& how, report& into) {
-  struct subject {
-    const char* name;
-    hot_statement statement;
-  };
   std::array<subject, 2> subjects{{{"refresh", refresh_statement()}, {"read", bearer_statement()}}};
   for (const route* way : available_routes(how)) {
     for (const subject& of : subjects) {

@@ -8,8 +8,9 @@
 
 namespace pam::bench {
 
-void measure_reads(const plan& how, report& into) {
-  const hot_statement read = bearer_statement();
+namespace {
+
+void measure_reads_of(const plan& how, const std::string& name, const hot_statement& read, report& into) {
   plan shorter = how;
   shorter.seconds = 1;
   for (const route* way : available_routes(how)) {
@@ -23,7 +24,7 @@ void measure_reads(const plan& how, report& into) {
         reference.push_back(run_pgbench(shorter, *way, read, depth, false).rate);
       }
       finding one;
-      one.name = fmt::format("read/{}/{}", way->name, depth);
+      one.name = fmt::format("{}/{}/{}", name, way->name, depth);
       one.ours = median(ours);
       one.reference = median(reference);
       one.unit = "reads/s";
@@ -32,6 +33,18 @@ void measure_reads(const plan& how, report& into) {
       into.add(one);
     }
   }
+}
+
+}  // namespace
+
+void measure_reads(const plan& how, report& into) {
+  measure_reads_of(how, "read", bearer_statement(), into);
+}
+
+void measure_keys(const plan& how, report& into) {
+  plan of_pgbench = how;
+  of_pgbench.sessions = make_pgbench_tables(how);
+  measure_reads_of(of_pgbench, "pgbench-S", pgbench_statement(), into);
 }
 
 }  // namespace pam::bench

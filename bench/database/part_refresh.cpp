@@ -35,10 +35,7 @@ void sample(const plan& how, const route& way, const hot_statement& refresh, sam
     if (one.rate == into.reference.back()) into.pgbench_cpu.push_back(one.own_cpu_us);
   }
   into.raw +=
-      fmt::format(R"({}{{"rate":{:.1f},"p50_ms":{:.3f},"p99_ms":{:.3f},"batch":{:.1f},"own_cpu_us":{:.2f},)"
-                  R"("postgres_cpu_us":{:.2f},"pgbench":[{}]}})",
-                  into.raw.empty() ? "" : ",", ours.rate, into.p50.back(), into.p99.back(), ours.batch,
-                  ours.own_cpu_us, ours.postgres_cpu_us, clients);
+      fmt::format(R"({}{{"ours":{},"pgbench":[{}]}})", into.raw.empty() ? "" : ",", ours.json(), clients);
 }
 
 }  // namespace

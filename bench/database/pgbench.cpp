@@ -62,13 +62,16 @@ class script_file {
 reference_sample run_pgbench(const plan& how, const route& way, const hot_statement& statement, int clients,
                              bool has_checkpoint) {
   const script_file file{statement.pgbench_script};
+  const std::string script = statement.pgbench_script.empty()
+                                 ? std::string{"-S"}
+                                 : fmt::format("-D sessions={} -f '{}'", how.sessions, file.path());
   plan with_checkpoint = how;
   with_checkpoint.has_checkpoint = has_checkpoint;
   const checkpoint_in_the_middle checkpoint{with_checkpoint};
-  const std::string command = fmt::format(
-      "'{}/pgbench' -n -M {} -c {} -j {} -T {} -D sessions={} -f '{}' -h '{}' -p {} -U '{}' '{}' 2>&1",
-      how.pg_bin, way.protocol, clients, clients < 2 ? 1 : 2, how.seconds, how.sessions, file.path(),
-      how.socket_dir, how.*way.port, way.user, how.database);
+  const std::string command =
+      fmt::format("'{}/pgbench' -n -M {} -c {} -j {} -T {} {} -h '{}' -p {} -U '{}' '{}' 2>&1", how.pg_bin,
+                  way.protocol, clients, clients < 2 ? 1 : 2, how.seconds, script, how.socket_dir,
+                  how.*way.port, way.user, how.database);
   const double cpu = children_cpu_seconds();
   const std::string output = output_of(command);
   if (output.find("number of failed transactions: 0 ") == std::string::npos) {

@@ -19,18 +19,24 @@ struct plan {
   std::uint16_t new_pgbouncer_port = 0;  ///< >= 1.21; 0 when there is none
   std::string superuser = "postgres";
   std::string pg_bin = "/usr/lib/postgresql/15/bin";
+  std::string env;  ///< the file of services.sh that says all this
 
   std::vector<std::string> routes;  ///< names of those to measure; empty: every one that has a server
 
   // Data
   std::string database = "pam_bench_db";
   std::int64_t sessions = 200'000;
+  bool is_kept = false;    ///< use the data that an earlier run left
+  bool must_keep = false;  ///< leave the data to a later run
 
   // Effort
   int seconds = 2;  ///< length of one sample
   int repeats = 5;  ///< samples of each kind, interleaved: ours, reference, ours, ...
   bool has_checkpoint = true;
-  std::size_t statements = 100'000;  ///< whose memory is weighed
+  std::size_t statements = 1'000'000;  ///< whose memory is weighed
+  std::vector<std::string> weighed;    ///< read, refresh; empty: both
+
+  std::string folder = ".";  ///< for the files of the curve
 
   // Ours
   std::size_t callers = 384;

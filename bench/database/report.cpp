@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <stdexcept>
 #include <utility>
@@ -64,22 +65,56 @@ void report::add(finding one) {
   findings_.push_back(std::move(one));
 }
 
-void report::write(const std::string& file) const {
-  std::ofstream out{file};
-  out << "[";
-  const char* separator = "\n";
+void report::add_picture(std::string title, std::string svg) {
+  pictures_.push_back({std::move(title), std::move(svg)});
+}
+
+std::string report::json() const {
+  std::string text = fmt::format(R"([
+{{"name":"run","ours":null,"note":"{}"}})",
+                                 run_);
   for (const finding& one : findings_) {
     const std::optional<bool> met = one.is_met();
-    out << separator
-        << fmt::format(R"({{"name":"{}","ours":{},"reference":{},"ratio":{},"target":{},"met":{},)"
-                       R"("less_is_better":{},"unit":"{}","note":"{}","samples":{}}})",
-                       one.name, text_of(one.ours), text_of(one.reference), text_of(one.ratio()),
-                       text_of(one.target), met ? (*met ? "true" : "false") : "null", one.less_is_better,
-                       one.unit, one.note, one.samples.empty() ? "null" : one.samples);
-    separator = ",\n";
+    text += fmt::format(R"(,
+{{"name":"{}","ours":{},"reference":{},"ratio":{},"target":{},"met":{},)"
+                        R"("less_is_better":{},"unit":"{}","note":"{}","samples":{}}})",
+                        one.name, text_of(one.ours), text_of(one.reference), text_of(one.ratio()),
+                        text_of(one.target), met ? (*met ? "true" : "false") : "null", one.less_is_better,
+                        one.unit, one.note, one.samples.empty() ? "null" : one.samples);
   }
-  out << "\n]\n";
-  if (!out.flush()) throw std::runtime_error("cannot write " + file);
+  return text + "\n]\n";
+}
+
+std::string report::page(const std::string& json_name) const {
+  std::string text = fmt::format(
+      "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>PAM Auth: the database layer</title>"
+      "<style>body{{font:14px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;color:#222}}"
+      "td,th{{padding:2px 10px;text-align:right}}td:first-child,th:first-child,td:last-child,th:last-child"
+      "{{text-align:left}}tr:nth-child(even){{background:#f4f4f4}}.met{{color:#2c7a4b}}.missed{{color:#c00}}"
+      "svg{{max-width:760px}}</style>\n<h1>The database layer</h1><p>{}<p>Raw samples, histograms of the "
+      "latencies among them, are in <a href=\"{}\">{}</a>.\n<table><tr><th>what<th>ours<th>reference<th>ratio"
+      "<th>target<th><th>unit; more\n",
+      run_, json_name, json_name);
+  for (const finding& one : findings_) {
+    const std::string verdict = verdict_of(one.is_met());
+    text += fmt::format("<tr><td>{}<td>{}<td>{}<td>{}<td>{}<td class=\"{}\">{}<td>{}{}{}\n", one.name,
+                        column_of(one.ours), column_of(one.reference), column_of(one.ratio()),
+                        column_of(one.target), verdict, verdict, one.unit, one.note.empty() ? "" : "; ",
+                        one.note);
+  }
+  text += "</table>\n";
+  for (const picture& one : pictures_) text += fmt::format("<h2>{}</h2>\n{}", one.title, one.svg);
+  return text + "</html>\n";
+}
+
+void report::write(const std::string& file) const {
+  const auto write_to = [](const std::filesystem::path& where, const std::string& text) {
+    std::ofstream out{where};
+    if (!(out << text).flush()) throw std::runtime_error("cannot write " + where.string());
+  };
+  const std::filesystem::path json_file{file};
+  write_to(json_file, json());
+  write_to(std::filesystem::path{file}.replace_extension(".html"), page(json_file.filename().string()));
 }
 
 }  // namespace pam::bench

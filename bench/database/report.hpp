@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace pam::bench {
@@ -24,15 +25,29 @@ struct finding {
   [[nodiscard]] std::optional<bool> is_met() const;
 };
 
-/// Findings as they come: each is printed at once, all are written at the end.
+/// Findings as they come: each is printed at once, `write` writes all there are.
 class report {
  public:
+  /// @param run  in a line what everything was measured with: machine, server, size
+  explicit report(std::string run) : run_(std::move(run)) {}
+
   void add(finding one);
-  /// Writes the JSON array; throws when it cannot.
+  /// @param svg  stands under the table of the page
+  void add_picture(std::string title, std::string svg);
+  /// Writes the JSON array, raw samples included, to `file`, and the same as a page beside it, which ends in
+  /// .html; throws when it cannot.
   void write(const std::string& file) const;
 
  private:
+  struct picture {
+    std::string title, svg;
+  };
+  [[nodiscard]] std::string json() const;
+  [[nodiscard]] std::string page(const std::string& json_name) const;
+
+  std::string run_;
   std::vector<finding> findings_;
+  std::vector<picture> pictures_;
 };
 
 /// A JSON array of numbers.

@@ -1,5 +1,7 @@
 #include "bench/database/services.hpp"
 
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -16,9 +18,13 @@ namespace pam::bench {
 namespace {
 
 // The whole table in memory, as in production, and room for WAL between checkpoints of our own.
-constexpr const char* server_settings =
-    "shared_buffers = 1GB\nmax_wal_size = 8GB\ncheckpoint_timeout = 1h\n"
-    "shared_preload_libraries = 'pg_stat_statements'\npg_stat_statements.track = all\n";
+std::string settings_for(const plan& how) {
+  constexpr std::int64_t sessions_a_gigabyte = 1'000'000;
+  return fmt::format(
+      "shared_buffers = {}GB\nmax_wal_size = 8GB\ncheckpoint_timeout = 1h\n"
+      "shared_preload_libraries = 'pg_stat_statements'\npg_stat_statements.track = all\n",
+      std::max<std::int64_t>(1, how.sessions / sessions_a_gigabyte));
+}
 
 std::uint16_t port_of(const std::string& text) {
   return static_cast<std::uint16_t>(std::stoi(text));
@@ -41,6 +47,7 @@ void read_services(const std::filesystem::path& env, plan& how) {
     if (name == "PAM_TEST_PG_BIN") how.pg_bin = value;
     if (name == "PAM_TEST_SERVICES_ROOT") how.data_dir = value + "/data";
   }
+  how.env = env.string();
   if (how.socket_dir.empty()) throw std::runtime_error("no servers are described in " + env.string());
 }
 
@@ -48,7 +55,7 @@ services::services(std::string script, plan& how) : script_(std::move(script)) {
   directory_ = std::filesystem::temp_directory_path() / fmt::format("pam_bench_db_{}", ::getpid());
   std::filesystem::create_directories(directory_);
   ::setenv("PAM_TEST_PG_FSYNC", "on", 1);
-  ::setenv("PAM_TEST_PG_SETTINGS", server_settings, 1);
+  ::setenv("PAM_TEST_PG_SETTINGS", settings_for(how).c_str(), 1);
   run("start");
   read_services(directory_ / "env", how);
 }

@@ -3,6 +3,7 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <cstdlib>
 #include <span>
 #include <stdexcept>
 #include <string_view>
@@ -84,6 +85,12 @@ db::params bearer_parameters(std::int64_t session) {
   return values;
 }
 
+db::params pgbench_parameters(std::int64_t row) {
+  db::params values;
+  values.add(static_cast<std::int32_t>(row + 1));
+  return values;
+}
+
 void fill(db::admin_connection& on, const plan& how) {
   // No foreign keys are checked while filling: what is filled is consistent.
   run(on, "SET session_replication_role = replica");
@@ -145,6 +152,15 @@ hot_statement bearer_statement() {
   return hot;
 }
 
+hot_statement pgbench_statement() {
+  hot_statement hot;
+  hot.sql = "SELECT abalance FROM pgbench_accounts WHERE aid = $1";
+  hot.what = std::make_unique<db::statement>(hot.sql.c_str(), db::types(db::pg_type::int4),
+                                             db::statement::options{.summary = "pgbench"});
+  hot.parameters = pgbench_parameters;
+  return hot;
+}
+
 db::admin_connection connect(const plan& how, const std::string& database) {
   db::admin_settings settings;
   settings.host = how.socket_dir;
@@ -192,6 +208,31 @@ void create_world(const plan& how) {
   fill(on, how);
   run(on, "VACUUM ANALYZE");
   run(on, "CHECKPOINT");
+}
+
+std::int64_t kept_sessions(const plan& how) {
+  auto root = connect(how, "postgres");
+  require_durable(root);
+  if (value(root, "SELECT count(*) FROM pg_database WHERE datname = '" + how.database + "'") != "1") {
+    throw std::runtime_error("no earlier run left its data there: run with --keep-data first");
+  }
+  auto on = connect(how, how.database);
+  // Sessions are numbered from 0 and their ids are these numbers, see `id_of`.
+  return std::stoll(value(on, "SELECT replace(max(id::text), '-', '') FROM sessions")) + 1;
+}
+
+std::int64_t make_pgbench_tables(const plan& how) {
+  constexpr int rows_of_a_scale = 100'000;
+  auto on = connect(how, how.database);
+  if (value(on, "SELECT to_regclass('pgbench_accounts') IS NULL") == "t") {
+    constexpr int scale = 10;
+    const std::string command =
+        fmt::format("'{}/pgbench' -i -q -s {} -h '{}' -p {} -U '{}' '{}' >/dev/null 2>&1", how.pg_bin, scale,
+                    how.socket_dir, how.postgres_port, how.superuser, how.database);
+    if (std::system(command.c_str()) != 0) throw std::runtime_error("failed: " + command);
+    run(on, "GRANT SELECT ON pgbench_accounts, pgbench_branches TO PUBLIC");
+  }
+  return rows_of_a_scale * std::stoll(value(on, "SELECT count(*) FROM pgbench_branches"));
 }
 
 void drop_world(const plan& how) {

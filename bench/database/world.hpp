@@ -26,7 +26,7 @@ namespace pam::bench {
 struct hot_statement {
   std::string sql;
   std::unique_ptr<db::statement> what;  ///< points into `sql`
-  std::string pgbench_script;           ///< uses the variable `sessions`
+  std::string pgbench_script;           ///< uses the variable `sessions`; empty: pgbench's own, -S
   db::params (*parameters)(std::int64_t session) = nullptr;
 };
 
@@ -35,6 +35,8 @@ struct hot_statement {
 [[nodiscard]] hot_statement refresh_statement();
 /// The read by key behind every bearer token.
 [[nodiscard]] hot_statement bearer_statement();
+/// The read of `pgbench -S`; `session` is a row of pgbench_accounts then.
+[[nodiscard]] hot_statement pgbench_statement();
 
 [[nodiscard]] db::admin_connection connect(const plan& how, const std::string& database);
 void run(db::admin_connection& on, const std::string& script);
@@ -43,7 +45,13 @@ void run(db::admin_connection& on, const std::string& script);
 /// Makes the database: migrated as the product's, five filled partitions of sessions, three empty ones
 /// ahead, two sessions an account. Throws when commits would not be durable.
 void create_world(const plan& how);
+/// The sessions of a database that an earlier run made and left. Throws when there is none.
+[[nodiscard]] std::int64_t kept_sessions(const plan& how);
 void drop_world(const plan& how);
+
+/// Makes pgbench's tables if they are not there, readable for every role; returns how many accounts they
+/// hold.
+std::int64_t make_pgbench_tables(const plan& how);
 
 /// Runs CHECKPOINT `seconds / 2` into a sample, beside it; the destructor waits for its end.
 class checkpoint_in_the_middle {

@@ -99,6 +99,7 @@ dev_bench() {
     names=("$wanted")
   fi
   [ "${#names[@]}" -gt 0 ] || die "there are no benches"
+  [[ " ${names[*]} " != *" bench_db "* ]] || ensure_packages bench-db
   build_preset release "${names[@]}"
   mkdir -p build/bench
   local name report

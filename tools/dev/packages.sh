@@ -13,6 +13,7 @@ packages_of() {
       echo libgtest-dev libgmock-dev libbenchmark-dev
       ;;
     bench) echo nginx-light strace ;;
+    bench-db) echo valgrind ;;
     load)
       echo debian-archive-keyring
       [ "$(node_major)" -ge 18 ] || echo nodejs

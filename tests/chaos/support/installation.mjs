@@ -50,6 +50,7 @@ export class Cluster {
 export class Pooler {
   constructor(folder, cluster, port) {
     Object.assign(this, { folder, cluster, port, child: null });
+    process.once('exit', () => this.child?.kill('SIGKILL'));
   }
   configure(node = 1) {
     mkdirSync(this.folder, { recursive: true });
@@ -78,7 +79,6 @@ logfile = ${join(this.folder, 'pgbouncer.log')}
     const [command, ...args] = [...asServer, 'pgbouncer', '-q', join(this.folder, 'pgbouncer.ini')];
     this.child = spawn(command, args, { stdio: 'ignore' });
     this.exited = new Promise((done) => this.child.on('close', done));
-    process.once('exit', () => this.child.kill('SIGKILL'));
     await until(() => this.console('SHOW VERSION').then(() => true, () => false), 'PgBouncer', 10);
   }
   async end(signal) {
