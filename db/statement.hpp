@@ -19,7 +19,11 @@ enum class pg_type : std::uint32_t {
   timestamptz = 1184,
   uuid = 2950,
   jsonb = 3802,
+  bytea_array = 1001,
+  int4_array = 1007,
   text_array = 1009,
+  int8_array = 1016,
+  timestamptz_array = 1185,
   uuid_array = 2951,
 };
 
@@ -68,10 +72,19 @@ struct statement {
     lock_rank rank = lock_rank::none;
     int conflict_key = -1;
     const char* summary = "";  ///< what it does in one word, for traces: a literal, equal in every release
-    /// The same read for several callers at once, made by `for_several`: calls of a batch that stand next to
-    /// each other then travel as one statement. Null: each travels for itself. Only for a `batch::shared`
-    /// that locks nothing (no rank), is `repeat::safe`, and whose parameters are added in binary and never
-    /// NULL.
+    /// The same statement for several callers at once: calls of a batch that stand next to each other then
+    /// travel as one. Null: each travels for itself. Only for a `batch::shared` whose parameters are added in
+    /// binary and never NULL. It takes an array for each parameter, an element a caller, and returns the rows
+    /// of each behind a first column (int8) that numbers the callers from 1, in their order. That of a read
+    /// is made by `for_several`; that of a write, which has a rank and a key, is written by hand:
+    ///
+    ///     WITH done AS (UPDATE t SET x = k.p2 FROM (SELECT * FROM unnest((SELECT $1), (SELECT $2))
+    ///       WITH ORDINALITY AS k(p1, p2, n) LIMIT (SELECT cardinality($1))) k
+    ///       WHERE t.id = ANY (ARRAY[k.p1]) RETURNING k.n, t.x) SELECT * FROM done ORDER BY n
+    ///
+    /// It must lock its rows in the order of the callers, who are sorted by key and have a key each: a nested
+    /// loop with the keys outside, on a table of any size. Hence no equality that could be hashed, and a
+    /// LIMIT the planner does not know, by which it expects one key.
     const statement* together = nullptr;
   };
 

@@ -163,7 +163,8 @@ asio::awaitable<void> weigh(asio::io_context& context, running& on, std::size_t 
 
 template <class Drive>
 asio::awaitable<our_sample> sample(asio::io_context& context, const load& what, Drive drive) {
-  const std::array<const db::statement*, 1> catalogue{what.statement.what.get()};
+  std::vector<const db::statement*> catalogue{what.statement.what.get()};
+  if (const auto* const several = catalogue.front()->opts.together) catalogue.push_back(several);
   db::database database{context, config_of(what.how, what.way), catalogue};
   const auto started = co_await database.start(async::within(patience));
   if (started.has_error()) throw std::runtime_error(started.error().detail);

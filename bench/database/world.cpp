@@ -48,11 +48,21 @@ void replace_all(std::string& text, std::string_view from, std::string_view to) 
 }
 
 template <std::size_t Parameters>
-std::unique_ptr<db::statement> copy_with(const std::string& sql, const db::statement& of) {
+std::unique_ptr<db::statement> copy_with(const std::string& sql, const db::statement& of,
+                                         db::statement::options opts) {
   if (of.parameter_count != Parameters) throw std::runtime_error("the statement's parameters have changed");
   std::array<db::pg_type, Parameters> types{};
   for (std::size_t i = 0; i < Parameters; ++i) types[i] = of.parameter_types[i];
-  return std::make_unique<db::statement>(sql.c_str(), types, of.opts);
+  return std::make_unique<db::statement>(sql.c_str(), types, opts);
+}
+
+// The same for several callers, compared with the generation in the same way.
+void add_form_for_several(hot_statement& to, const db::statement& of) {
+  const std::string from = "sessions.generation IS NOT DISTINCT FROM k.p5";
+  to.several_sql = of.sql;
+  if (to.several_sql.find(from) == std::string::npos) throw std::runtime_error("the text has changed");
+  replace_all(to.several_sql, from, "sessions.generation >= k.p5");
+  to.several = copy_with<7>(to.several_sql, of, of.opts);
 }
 
 // What pgbench cannot send as a parameter stands in its script as a literal, which saves the reference
@@ -136,7 +146,10 @@ hot_statement refresh_statement() {
                                           "(statement_timestamp() + interval '30 days')",
                                           "statement_timestamp()"};
   hot.pgbench_script = script_of(hot.sql, values);
-  hot.what = copy_with<7>(hot.sql, rotate);
+  db::statement::options opts = rotate.opts;
+  if (opts.together != nullptr) add_form_for_several(hot, *opts.together);
+  opts.together = hot.several.get();
+  hot.what = copy_with<7>(hot.sql, rotate, opts);
   hot.parameters = refresh_parameters;
   return hot;
 }
@@ -147,7 +160,7 @@ hot_statement bearer_statement() {
   hot.sql = bearer.sql;
   const std::array<std::string, 2> values{account_expression, session_expression};
   hot.pgbench_script = script_of(hot.sql, values);
-  hot.what = copy_with<2>(hot.sql, bearer);
+  hot.what = copy_with<2>(hot.sql, bearer, bearer.opts);
   hot.parameters = bearer_parameters;
   return hot;
 }

@@ -25,8 +25,10 @@ namespace pam::bench {
 /// A statement of the product, and the same one as a pgbench script.
 struct hot_statement {
   std::string sql;
-  std::unique_ptr<db::statement> what;  ///< points into `sql`
-  std::string pgbench_script;           ///< uses the variable `sessions`; empty: pgbench's own, -S
+  std::string several_sql;
+  std::unique_ptr<db::statement> several;  ///< points into `several_sql`; null when it travels for itself
+  std::unique_ptr<db::statement> what;     ///< points into `sql`
+  std::string pgbench_script;              ///< uses the variable `sessions`; empty: pgbench's own, -S
   db::params (*parameters)(std::int64_t session) = nullptr;
 };
 

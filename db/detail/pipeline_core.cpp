@@ -320,18 +320,28 @@ void pipeline_core::fill_shared(flight& batch) {
             [](const entry* a, const entry* b) { return goes_before(*a, *b); });
 }
 
-// Not on Citus: keys of several shards in one statement need a plan over all of them.
+// How many entries travel as one statement, from the first on. Not on Citus: keys of several shards in one
+// statement need a plan over all of them, and half of it may be done when it fails. Two writes of one row
+// never do: an UPDATE changes a row once, and only in the order of the keys it locks as other batches do.
+std::size_t pipeline_core::run_from(const lane& on, std::span<entry* const> rest) const {
+  const entry& first = *rest.front();
+  if (!on.rules.atomic_batches || first.what->opts.together == nullptr || first.is_apart) return 1;
+  const bool is_write = first.what->opts.rank != lock_rank::none;
+  std::size_t run = 1;
+  for (; run < rest.size(); ++run) {
+    const entry& next = *rest[run];
+    if (next.what != first.what || next.is_apart) break;
+    if (is_write && row_key(*rest[run - 1]) >= row_key(next)) break;
+  }
+  return is_write && run < limits_.writes_together ? 1 : run;
+}
+
 void pipeline_core::mark_runs(const lane& on, flight& batch) {
-  const auto may_join = [&](const entry* item, const entry* other) {
-    return on.rules.atomic_batches && item->what == other->what && item->what->opts.together != nullptr &&
-           !item->is_apart && !other->is_apart;
-  };
-  for (auto first = batch.items.begin(); first != batch.items.end();) {
-    auto end = first + 1;
-    for (; end != batch.items.end() && may_join(*first, *end); ++end) (*end)->run = 0;
-    (*first)->run = static_cast<std::size_t>(end - first);
-    if ((*first)->run > 1) counters_.together.add((*first)->run);
-    first = end;
+  for (std::span<entry* const> rest{batch.items}; !rest.empty(); rest = rest.subspan(rest.front()->run)) {
+    const std::size_t run = run_from(on, rest);
+    for (std::size_t i = 1; i < run; ++i) rest[i]->run = 0;
+    rest.front()->run = run;
+    if (run > 1) counters_.together.add(run);
   }
 }
 
@@ -473,13 +483,17 @@ void pipeline_core::settle_failed(lane& on, flight& batch, time_point now) {
   }
 }
 
-// Several callers' reads failed as one: whose doing it was shows when each goes for itself.
+// Several callers' statements failed as one: whose doing it was shows when each goes for itself. The lock
+// timeout that it took to learn of a locked row is not waited for a second time.
 void pipeline_core::settle_run(lane& on, flight& batch, entries::iterator first) {
   const auto culprit = batch.items.begin() + static_cast<std::ptrdiff_t>(batch.culprit);
   const bool is_news = (*culprit)->was_sent_by_name && (*culprit)->sent_epoch == (*culprit)->traits->epoch;
   if (batch.failure->sqlstate == "0A000" && is_news) ++(*culprit)->traits->epoch;
   const auto end = culprit + static_cast<std::ptrdiff_t>((*culprit)->run);
   if (!on.has_moved) std::for_each(culprit, end, [](entry* item) { item->is_apart = true; });
+  if (batch.failure->sqlstate == "55P03") {
+    std::for_each(first, batch.items.end(), [](entry* item) { item->is_hurried = true; });
+  }
   resend(first, batch.items.end());
 }
 

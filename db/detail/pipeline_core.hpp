@@ -26,6 +26,8 @@ struct core_limits {
   std::size_t queue = 4096;             ///< entries not sent
   std::size_t batch = 64;               ///< entries under one Sync
   std::size_t batch_bytes = 64 * 1024;  ///< parameter bytes under one Sync; one entry always fits
+  /// So many calls of one write travel as one statement: three cost as one what they cost for themselves.
+  std::size_t writes_together = 4;
   /// How much longer than its deadline a write is waited for whose fate is open: it was sent, so that
   /// "unknown" would be the only honest answer. Reads, and what was never sent, get none of it.
   std::chrono::milliseconds outcome_grace{0};
@@ -43,8 +45,9 @@ struct core_counters {
 /// entry (caller gone, deadline passed) is dropped from the queue, or, once sent, stays in its batch
 /// until the Sync and its late result is discarded.
 ///
-/// Reads of one statement that a batch holds several of make a run: they travel as one statement, whose
-/// answer is that of all. If it fails, each goes out again for itself.
+/// Calls of one statement that a batch holds several of make a run (`statement::options::together`): they
+/// travel as one statement, whose answer is that of all. If it fails, each goes out again for itself. Those
+/// of a write have a row each, and stand in the order in which rows are locked.
 ///
 /// The driver feeds what libpq reports: `executed`, `rejected`, `aborted` for one run each (mostly of one
 /// entry), in order, then `synced`. A `false` answer means that the report cannot be: the connection is
@@ -157,6 +160,7 @@ class pipeline_core {
   enum class fate : std::uint8_t { is_settled, goes_along };
   void settle_failed(lane& on, flight& batch, time_point now);
   void settle_run(lane& on, flight& batch, entries::iterator first);
+  [[nodiscard]] std::size_t run_from(const lane& on, std::span<entry* const> rest) const;
   void settle_sync_failure(lane& on, flight& batch, time_point now);
   fate settle_culprit(const lane& on, entry& culprit, const error& failure, time_point now);
   void settle_fellows(const entry& culprit, std::span<entry* const> fellows, const error& failure,

@@ -21,6 +21,21 @@ inline constexpr statement read_key{
 inline constexpr statement touch_session{"UPDATE sessions SET x = 1 WHERE id = $1",
                                          types(pg_type::text),
                                          {.rank = lock_rank::session, .conflict_key = 0}};
+inline constexpr statement move_sessions{"UPDATE sessions SET x = 1 WHERE id = ANY ($1)",
+                                         types(pg_type::text_array),
+                                         {.rank = lock_rank::session, .conflict_key = 0}};
+inline constexpr statement move_session{
+    "UPDATE sessions SET x = 1 WHERE id = $1",
+    types(pg_type::text),
+    {.rank = lock_rank::session, .conflict_key = 0, .together = &move_sessions}};
+inline constexpr statement charge_cells_once{
+    "UPDATE cells SET x = x + 1 WHERE id = ANY ($1)",
+    types(pg_type::text_array),
+    {.repeat = repeat::once, .rank = lock_rank::other, .conflict_key = 0}};
+inline constexpr statement charge_cell_once{
+    "UPDATE cells SET x = x + 1 WHERE id = $1",
+    types(pg_type::text),
+    {.repeat = repeat::once, .rank = lock_rank::other, .conflict_key = 0, .together = &charge_cells_once}};
 inline constexpr statement touch_account{"UPDATE accounts SET x = 1 WHERE id = $1",
                                          types(pg_type::text),
                                          {.rank = lock_rank::account, .conflict_key = 0}};

@@ -2,6 +2,8 @@
 #include "db/database.hpp"
 
 #include <array>
+#include <chrono>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -66,6 +68,63 @@ TEST_P(database_pg, a_read_that_fails_in_company_fails_alone) {
     EXPECT_EQ(answers[7]->error().outcome, outcome::executed);
     EXPECT_EQ(answers[8]->value().int4(0, 0), 1);
     EXPECT_EQ(db.stats().statements_together, answers.size());
+    co_await db.close(async::within(5s));
+  });
+}
+
+TEST_P(database_pg, a_write_that_fails_in_company_fails_alone) {
+  run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
+    database db{context, settings(), all_statements};
+    co_await start(db);
+    scratch.run("INSERT INTO items (id, owner, hits) SELECT n, 'x', 1 FROM generate_series(0, 11) n");
+    std::vector<std::optional<result<rows>>> answers(12);
+    crowd many{context};
+
+    for (std::size_t i = 0; i < answers.size(); ++i)
+      many.add([&, i] {
+        const std::int32_t by = i == 7 ? std::numeric_limits<std::int32_t>::max() : 1;
+        return run_into(db, raise, raise_by(static_cast<std::int64_t>(i), by), answers[i]);
+      });
+    co_await many.done();
+
+    for (std::size_t i = 0; i < answers.size(); ++i) EXPECT_EQ(answers[i]->has_value(), i != 7) << i;
+    EXPECT_EQ(answers[7]->error().sqlstate, "22003");
+    EXPECT_EQ(answers[7]->error().outcome, outcome::executed);
+    EXPECT_EQ(answers[8]->value().int4(0, 1), 2);
+    EXPECT_EQ(db.stats().statements_together, answers.size());
+    EXPECT_EQ(db.stats().data_errors, 1U);
+    EXPECT_EQ(scratch.value("SELECT count(*) FROM items WHERE hits = 2"), "11");
+    co_await db.close(async::within(5s));
+  });
+}
+
+TEST_P(database_pg, writes_that_met_a_locked_row_together_wait_no_second_time_for_it) {
+  const database_setting patience{scratch, "lock_timeout = '400ms'"};
+  run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
+    database db{context, settings(), all_statements};
+    co_await start(db);
+    scratch.run("INSERT INTO items (id, owner) SELECT n, 'x' FROM generate_series(0, 11) n");
+    scratch.run("BEGIN; SELECT 1 FROM items WHERE id = 7 FOR UPDATE");
+    std::vector<std::optional<result<rows>>> answers(12);
+    std::size_t answered = 0;
+    const auto begin = std::chrono::steady_clock::now();
+    std::chrono::steady_clock::duration others{};
+    crowd many{context};
+    const auto one_of = [&](std::size_t i) -> asio::awaitable<void> {
+      co_await run_into(db, raise, raise_by(static_cast<std::int64_t>(i), 1), answers[i]);
+      if (++answered != 11) co_return;
+      others = std::chrono::steady_clock::now() - begin;
+      EXPECT_FALSE(answers[7].has_value());
+      scratch.run("COMMIT");
+    };
+
+    for (std::size_t i = 0; i < answers.size(); ++i) many.add([&, i] { return one_of(i); });
+    co_await many.done();
+
+    for (const auto& answer : answers) EXPECT_EQ(answer->value().int4(0, 1), 1);
+    EXPECT_EQ(db.stats().statements_together, answers.size());
+    EXPECT_GE(others, 400ms);
+    EXPECT_LT(others, 780ms) << "a second lock timeout";
     co_await db.close(async::within(5s));
   });
 }

@@ -53,10 +53,20 @@ constexpr statement invert{
     "SELECT 1 / CASE WHEN $1 = '00000000-0000-0000-0000-000000000000' THEN 0 ELSE 1 END",
     types(pg_type::uuid),
     {.together = &invert_several}};
-constexpr std::array<const statement*, 16> all_statements{
-    &echo,      &every_type,       &insert, &insert_raw,    &insert_once, &touch,
-    &read_item, &divide,           &doze,   &check_later,   &moving_type, &plan_mode,
-    &notes_of,  &notes_of_several, &invert, &invert_several};
+// Writes that travel together; a sum beyond int4 is a data error.
+constexpr statement raise_several{
+    "WITH done AS (UPDATE items SET hits = items.hits + k.p2 FROM (SELECT * FROM unnest((SELECT $1), "
+    "(SELECT $2)) WITH ORDINALITY AS k(p1, p2, n) LIMIT (SELECT cardinality($1))) k "
+    "WHERE items.id = ANY (ARRAY[k.p1]) RETURNING k.n, items.id, items.hits) SELECT * FROM done ORDER BY n",
+    types(pg_type::int8_array, pg_type::int4_array),
+    {.rank = lock_rank::other, .conflict_key = 0}};
+constexpr statement raise{"UPDATE items SET hits = hits + $2 WHERE id = $1 RETURNING id, hits",
+                          types(pg_type::int8, pg_type::int4),
+                          {.rank = lock_rank::other, .conflict_key = 0, .together = &raise_several}};
+constexpr std::array<const statement*, 18> all_statements{
+    &echo,      &every_type,       &insert, &insert_raw,     &insert_once, &touch,
+    &read_item, &divide,           &doze,   &check_later,    &moving_type, &plan_mode,
+    &notes_of,  &notes_of_several, &invert, &invert_several, &raise,       &raise_several};
 
 constexpr const char* schema =
     "CREATE TABLE items (id int8 PRIMARY KEY, owner text NOT NULL, hits int4 NOT NULL DEFAULT 0);"
@@ -70,6 +80,11 @@ constexpr const char* schema =
 inline params one(std::int64_t id) {
   params values;
   values.add(id);
+  return values;
+}
+inline params raise_by(std::int64_t id, std::int32_t by) {
+  params values;
+  values.add(id).add(by);
   return values;
 }
 inline params pair_of(std::int64_t id, std::string_view text) {

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -158,6 +159,58 @@ TEST_P(database_pg, a_caller_without_company_is_answered_by_the_statement_for_on
 
     EXPECT_EQ(got.value().text(0, 1), "only");
     EXPECT_EQ(db.stats().statements_together, 0U);
+    co_await db.close(async::within(5s));
+  });
+}
+
+TEST_P(database_pg, writes_that_travel_together_bring_each_caller_its_own_row_and_none_to_others) {
+  run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
+    database db{context, settings(), all_statements};
+    co_await start(db);
+    scratch.run("INSERT INTO items (id, owner, hits) SELECT n, 'x', n FROM generate_series(0, 19) n");
+    std::vector<std::optional<result<rows>>> answers(40);
+    crowd many{context};
+
+    for (std::size_t i = 0; i < answers.size(); ++i)
+      many.add([&, i] {
+        const auto number = static_cast<std::int32_t>(i);
+        return run_into(db, raise, raise_by(number, 100 * number), answers[i]);
+      });
+    co_await many.done();
+
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+      EXPECT_TRUE(answers[i]->has_value()) << answers[i]->error().detail;
+      if (answers[i]->has_error()) co_return;
+      const rows& got = answers[i]->value();
+      EXPECT_EQ(got.size(), i < 20 ? 1U : 0U);
+      if (got.empty()) continue;
+      EXPECT_EQ(got.int8(0, 0), static_cast<std::int64_t>(i));
+      EXPECT_EQ(got.int4(0, 1), static_cast<std::int32_t>(i * 101));
+    }
+    EXPECT_EQ(scratch.value("SELECT count(*) FROM items WHERE hits = 101 * id"), "20");
+    EXPECT_EQ(db.stats().statements_executed, answers.size());
+    EXPECT_GE(db.stats().statements_together, 30U);
+    co_await db.close(async::within(5s));
+  });
+}
+
+TEST_P(database_pg, every_write_of_one_row_takes_place_however_many_travel) {
+  run_on_shard([&](asio::io_context& context) -> asio::awaitable<void> {
+    database db{context, settings(), all_statements};
+    co_await start(db);
+    scratch.run("INSERT INTO items (id, owner) SELECT n, 'x' FROM generate_series(0, 4) n");
+    std::vector<std::optional<result<rows>>> answers(60);
+    crowd many{context};
+
+    for (std::size_t i = 0; i < answers.size(); ++i)
+      many.add(
+          [&, i] { return run_into(db, raise, raise_by(static_cast<std::int64_t>(i % 5), 1), answers[i]); });
+    co_await many.done();
+
+    std::array<std::set<std::int32_t>, 5> seen;
+    for (std::size_t i = 0; i < answers.size(); ++i) seen.at(i % 5).insert(answers[i]->value().int4(0, 1));
+    for (const auto& of_one : seen) EXPECT_EQ(of_one.size(), 12U);
+    EXPECT_EQ(scratch.value("SELECT count(*) FROM items WHERE hits = 12"), "5");
     co_await db.close(async::within(5s));
   });
 }

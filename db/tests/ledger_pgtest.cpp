@@ -23,11 +23,25 @@ namespace {
 using namespace testing;
 
 constexpr statement::options of_a_cell{.rank = lock_rank::other, .conflict_key = 0};
+constexpr statement put_several{
+    "WITH done AS (UPDATE cells SET value = k.p2 FROM (SELECT * FROM unnest((SELECT $1), (SELECT $2)) "
+    "WITH ORDINALITY AS k(p1, p2, n) LIMIT (SELECT cardinality($1))) k WHERE cells.id = ANY (ARRAY[k.p1]) "
+    "RETURNING k.n, cells.value) SELECT * FROM done ORDER BY n",
+    types(pg_type::int8_array, pg_type::int8_array), of_a_cell};
 constexpr statement put{"UPDATE cells SET value = $2 WHERE id = $1 RETURNING value",
-                        types(pg_type::int8, pg_type::int8), of_a_cell};
-constexpr statement add{"UPDATE cells SET value = value + $2 WHERE id = $1 RETURNING value",
                         types(pg_type::int8, pg_type::int8),
-                        {.repeat = repeat::once, .rank = lock_rank::other, .conflict_key = 0}};
+                        {.rank = lock_rank::other, .conflict_key = 0, .together = &put_several}};
+constexpr statement::options once_of_a_cell{
+    .repeat = repeat::once, .rank = lock_rank::other, .conflict_key = 0};
+constexpr statement add_several{
+    "WITH done AS (UPDATE cells SET value = cells.value + k.p2 FROM (SELECT * FROM unnest((SELECT $1), "
+    "(SELECT $2)) WITH ORDINALITY AS k(p1, p2, n) LIMIT (SELECT cardinality($1))) k "
+    "WHERE cells.id = ANY (ARRAY[k.p1]) RETURNING k.n, cells.value) SELECT * FROM done ORDER BY n",
+    types(pg_type::int8_array, pg_type::int8_array), once_of_a_cell};
+constexpr statement add{
+    "UPDATE cells SET value = value + $2 WHERE id = $1 RETURNING value",
+    types(pg_type::int8, pg_type::int8),
+    {.repeat = repeat::once, .rank = lock_rank::other, .conflict_key = 0, .together = &add_several}};
 constexpr statement divide{"UPDATE cells SET value = value / ($2 - $2) WHERE id = $1",
                            types(pg_type::int8, pg_type::int8), of_a_cell};
 constexpr statement note{"INSERT INTO notes (id, cell) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING",
@@ -37,7 +51,8 @@ constexpr statement orphan{
     "INSERT INTO late (id, cell) VALUES ($1, $2)", types(pg_type::int8, pg_type::int8), {}};
 constexpr statement get{"SELECT value FROM cells WHERE id = $1", types(pg_type::int8), {}};
 constexpr statement get_note{"SELECT count(*) FROM notes WHERE id = $1", types(pg_type::int8), {}};
-constexpr std::array<const statement*, 7> catalogue{&put, &add, &divide, &note, &orphan, &get, &get_note};
+constexpr std::array<const statement*, 9> catalogue{&put,  &put_several, &add, &add_several, &divide,
+                                                    &note, &orphan,      &get, &get_note};
 
 constexpr std::int64_t cells = 48;
 constexpr int statements_between_kills = 211;
@@ -267,6 +282,8 @@ class ledger {
     ASSERT_TRUE(is_done);
     compare(owners);
     EXPECT_GT(db.stats().batches, 0U);
+    EXPECT_EQ(db.stats().statements_together != 0, is_atomic);
+    ::testing::Test::RecordProperty("together", static_cast<int>(db.stats().statements_together));
     ::testing::Test::RecordProperty("kills", outside.kills());
     ::testing::Test::RecordProperty("locks", outside.locks());
     ::testing::Test::RecordProperty("resent", static_cast<int>(db.stats().statements_resent));

@@ -18,9 +18,18 @@ namespace {
 
 using namespace testing;
 
-constexpr statement touch_session{"UPDATE some_sessions SET hits = hits + 1 WHERE id = $1 RETURNING hits",
-                                  types(pg_type::int8),
-                                  {.rank = lock_rank::session, .conflict_key = 0}};
+// As the product's: several at once, whose rows must be locked in the order of their keys.
+constexpr statement touch_sessions{
+    "WITH done AS (UPDATE some_sessions SET hits = some_sessions.hits + 1 FROM (SELECT * FROM "
+    "unnest((SELECT $1)) WITH ORDINALITY AS k(p1, n) LIMIT (SELECT cardinality($1))) k "
+    "WHERE some_sessions.id = ANY (ARRAY[k.p1]) RETURNING k.n, some_sessions.hits) "
+    "SELECT * FROM done ORDER BY n",
+    types(pg_type::int8_array),
+    {.rank = lock_rank::session, .conflict_key = 0}};
+constexpr statement touch_session{
+    "UPDATE some_sessions SET hits = hits + 1 WHERE id = $1 RETURNING hits",
+    types(pg_type::int8),
+    {.rank = lock_rank::session, .conflict_key = 0, .together = &touch_sessions}};
 constexpr statement touch_account{"UPDATE some_accounts SET hits = hits + 1 WHERE id = $1 RETURNING hits",
                                   types(pg_type::int8),
                                   {.rank = lock_rank::account, .conflict_key = 0}};
@@ -34,7 +43,8 @@ constexpr statement sign_up{
     "SELECT count(*) FROM owner",
     types(pg_type::int8, pg_type::text),
     {.rank = lock_rank::claim, .conflict_key = 1}};
-constexpr std::array<const statement*, 3> catalogue{&touch_session, &touch_account, &sign_up};
+constexpr std::array<const statement*, 4> catalogue{&touch_session, &touch_account, &sign_up,
+                                                    &touch_sessions};
 
 constexpr std::int64_t rows_touched = 100;
 constexpr auto lock_timeout = 1s;
@@ -85,8 +95,11 @@ class locks_pg : public ::testing::TestWithParam<way> {
         "CREATE TABLE some_sessions (id int8 PRIMARY KEY, hits int8 NOT NULL DEFAULT 0);"
         "CREATE TABLE some_accounts (id int8 PRIMARY KEY, hits int8 NOT NULL DEFAULT 0);"
         "CREATE TABLE some_claims (address text PRIMARY KEY, account int8 NOT NULL);"
-        "INSERT INTO some_sessions (id) SELECT generate_series(0, 99);"
-        "INSERT INTO some_accounts (id) SELECT generate_series(0, 99)");
+        // Rows that lie in another order than their keys, in a table known to be small: read as a whole, they
+        // would be locked as they lie.
+        "INSERT INTO some_sessions (id) SELECT generate_series(99, 0, -1);"
+        "INSERT INTO some_accounts (id) SELECT generate_series(0, 99);"
+        "ANALYZE some_sessions");
   }
   config settings() const {
     config with = config_for(GetParam(), scratch.name());

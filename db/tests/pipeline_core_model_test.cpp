@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -39,7 +40,9 @@ constexpr std::size_t channels = 3;
 class model {
  public:
   model(std::uint32_t seed, bool atomic)
-      : random_(seed), atomic_(atomic), core_({.channels = channels, .queue = 40, .batch = 8}, seed) {}
+      : random_(seed),
+        atomic_(atomic),
+        core_({.channels = channels, .queue = 40, .batch = 8, .writes_together = 2}, seed) {}
 
   void run(int steps) {
     for (int i = 0; i < steps && !::testing::Test::HasFailure(); ++i) step();
@@ -57,6 +60,9 @@ class model {
     }
     ASSERT_TRUE(core_.is_idle());
   }
+
+  [[nodiscard]] std::size_t reads_together() const { return reads_together_; }
+  [[nodiscard]] std::size_t writes_together() const { return writes_together_; }
 
  private:
   struct sent_batch {
@@ -104,8 +110,9 @@ class model {
   }
 
   void submit() {
-    static constexpr std::array<const statement*, 7> kinds{
-        &read_one, &read_key, &read_key, &touch_session, &touch_account, &charge_once, &sweep};
+    static constexpr std::array<const statement*, 11> kinds{
+        &read_one,    &read_key, &read_key,     &touch_session,    &touch_account,   &charge_once,
+        &charge_once, &sweep,    &move_session, &charge_cell_once, &charge_cell_once};
     for (std::size_t n = pick(6); n > 0; --n) {
       auto item = std::make_unique<tracked>();
       item->id = all_.size() + 1;
@@ -138,8 +145,19 @@ class model {
     }
     for (std::size_t i = 0; i < entries.size(); i += batch.runs.back()) {
       batch.runs.push_back(entries[i]->run);
-      ASSERT_TRUE(entries[i]->run == 1 || (atomic_ && entries[i]->what == &read_key));
-      for (std::size_t n = 1; n < entries[i]->run; ++n) ASSERT_EQ(entries[i + n]->what, entries[i]->what);
+      check_run({entries.data() + i, entries[i]->run});
+    }
+  }
+
+  // One statement, and of writes one of each row, in the order of the rows.
+  void check_run(std::span<entry* const> run) {
+    if (run.size() == 1) return;
+    ASSERT_TRUE(atomic_ && run.front()->what->opts.together != nullptr);
+    const bool is_write = run.front()->what->opts.rank != lock_rank::none;
+    ++(is_write ? writes_together_ : reads_together_);
+    for (std::size_t n = 1; n < run.size(); ++n) {
+      ASSERT_EQ(run[n]->what, run.front()->what);
+      if (is_write) ASSERT_LT(run[n - 1]->values.value(0), run[n]->values.value(0));
     }
   }
 
@@ -274,6 +292,8 @@ class model {
     }
   }
 
+  std::size_t reads_together_ = 0;
+  std::size_t writes_together_ = 0;
   std::mt19937 random_;
   bool atomic_;
   pipeline_core core_;
@@ -288,10 +308,17 @@ std::uint32_t wanted_schedules() {
 }
 
 TEST(pipeline_core_model, random_schedules_keep_every_promise) {
+  std::size_t reads_together = 0;
+  std::size_t writes_together = 0;
   for (std::uint32_t seed = 1; seed <= wanted_schedules() && !HasFailure(); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
-    model{seed, true}.run(250);
+    model one{seed, true};
+    one.run(250);
+    reads_together += one.reads_together();
+    writes_together += one.writes_together();
   }
+  EXPECT_GT(reads_together, 0U);
+  EXPECT_GT(writes_together, 0U);
 }
 
 TEST(pipeline_core_model, random_schedules_keep_every_promise_without_atomic_batches) {

@@ -21,27 +21,61 @@ constexpr db::statement::options session_write(const char* summary) {
 }
 constexpr std::size_t session_at = detail::account_columns + detail::identity_columns;
 
-// One row of one partition on one shard; no indexed column changes, so the update is HOT. The account's
-// state is part of the condition: a banned user's token matches nothing.
-constexpr auto rotate_sql = detail::sql(
+// Parts of the statement for one caller and of that for several.
+constexpr char rotate_set[] =
     "WITH s AS (UPDATE sessions SET refresh_token = $4, generation = sessions.generation + 1, repeats = 0, "
     "refreshed_at = greatest(sessions.refreshed_at, $7), "
-    "expires_at = least($6, sessions.absolute_expires_at) "
-    "FROM accounts WHERE sessions.account_id = $1 AND sessions.id = $2 AND sessions.refresh_token = $3 "
-    "AND sessions.generation = $5 AND sessions.revoked_at IS NULL AND sessions.expires_at > $7 "
-    "AND accounts.id = $1 AND accounts.deleted_at IS NULL "
-    "AND (accounts.banned_until IS NULL OR accounts.banned_until <= $7) "
-    "AND (accounts.tokens_valid_after IS NULL OR accounts.tokens_valid_after <= sessions.created_at) "
-    "RETURNING sessions.id, sessions.account_id, sessions.created_at, sessions.refreshed_at, "
-    "sessions.expires_at, "
-    "sessions.absolute_expires_at, sessions.aal, sessions.amr, sessions.ip, sessions.user_agent) SELECT ",
-    account_list, ", ", identity_list, ", ", session_list,
-    " FROM s JOIN accounts a ON a.id = $1 LEFT JOIN identities i ON i.account_id = $1");
+    "expires_at = least($6, sessions.absolute_expires_at) ";
+constexpr char rotate_live_session[] = "AND sessions.revoked_at IS NULL AND sessions.expires_at > $7 ";
+constexpr char rotate_live_account[] =
+    "AND accounts.deleted_at IS NULL AND (accounts.banned_until IS NULL OR accounts.banned_until <= $7) ";
+constexpr char rotate_returning[] =
+    "sessions.id, sessions.account_id, sessions.created_at, sessions.refreshed_at, sessions.expires_at, "
+    "sessions.absolute_expires_at, sessions.aal, sessions.amr, sessions.ip, sessions.user_agent) SELECT ";
+
+// A row of a partition for each caller, in the order of their keys; see `together` in db/statement.hpp for
+// the LIMIT and for the equalities that are none. The account's state is looked up by key, once a caller
+// (OFFSET 0).
+constexpr auto rotate_several_sql = detail::sql(
+    detail::of_each_caller<rotate_set>().text,
+    "FROM (SELECT k.*, accounts.tokens_valid_after FROM unnest((SELECT $1), (SELECT $2), (SELECT $3), "
+    "(SELECT $4), (SELECT $5), (SELECT $6), (SELECT $7)) WITH ORDINALITY "
+    "AS k(p1, p2, p3, p4, p5, p6, p7, n) CROSS JOIN LATERAL (SELECT accounts.tokens_valid_after FROM "
+    "accounts WHERE accounts.id = k.p1 ",
+    detail::of_each_caller<rotate_live_account>().text,
+    "OFFSET 0) accounts LIMIT (SELECT cardinality($1))) k WHERE sessions.id = ANY (ARRAY[k.p2]) "
+    "AND sessions.account_id IS NOT DISTINCT FROM k.p1 AND sessions.refresh_token IS NOT DISTINCT FROM k.p3 "
+    "AND sessions.generation IS NOT DISTINCT FROM k.p5 ",
+    detail::of_each_caller<rotate_live_session>().text,
+    "AND (k.tokens_valid_after IS NULL OR k.tokens_valid_after <= sessions.created_at) RETURNING k.n, ",
+    rotate_returning, "s.n, ", account_list, ", ", identity_list, ", ", session_list,
+    " FROM s JOIN accounts a ON a.id = s.account_id LEFT JOIN identities i ON i.account_id = s.account_id "
+    "ORDER BY s.n");
+constexpr db::statement rotate_several_statement{
+    rotate_several_sql.c_str(),
+    db::types(pg_type::uuid_array, pg_type::uuid_array, pg_type::bytea_array, pg_type::bytea_array,
+              pg_type::int4_array, pg_type::timestamptz_array, pg_type::timestamptz_array),
+    session_write("rotate_sessions")};
+
+// One row of one partition on one shard; no indexed column changes, so the update is HOT. The account's
+// state is part of the condition: a banned user's token matches nothing.
+constexpr auto rotate_sql =
+    detail::sql(rotate_set,
+                "FROM accounts WHERE sessions.account_id = $1 AND sessions.id = $2 AND "
+                "sessions.refresh_token = $3 AND sessions.generation = $5 ",
+                rotate_live_session, "AND accounts.id = $1 ", rotate_live_account,
+                "AND (accounts.tokens_valid_after IS NULL OR accounts.tokens_valid_after <= "
+                "sessions.created_at) RETURNING ",
+                rotate_returning, account_list, ", ", identity_list, ", ", session_list,
+                " FROM s JOIN accounts a ON a.id = $1 LEFT JOIN identities i ON i.account_id = $1");
 constexpr db::statement rotate_statement{
     rotate_sql.c_str(),
     db::types(pg_type::uuid, pg_type::uuid, pg_type::bytea, pg_type::bytea, pg_type::int4,
               pg_type::timestamptz, pg_type::timestamptz),
-    session_write("rotate_session")};
+    {.rank = db::lock_rank::session,
+     .conflict_key = 1,
+     .summary = "rotate_session",
+     .together = &rotate_several_statement}};
 
 constexpr db::statement find_state_statement{
     "SELECT s.generation, s.repeats, s.refreshed_at, s.expires_at, s.absolute_expires_at, "
@@ -162,7 +196,8 @@ constexpr db::statement find_bearer_account_statement{
     db::types(pg_type::uuid, pg_type::uuid),
     {.summary = "check_bearer_and_read_account", .together = &find_bearer_accounts_statement}};
 
-constexpr std::array<const db::statement*, 12> all_statements{&rotate_statement,
+constexpr std::array<const db::statement*, 13> all_statements{&rotate_statement,
+                                                              &rotate_several_statement,
                                                               &find_state_statement,
                                                               &repeat_statement,
                                                               &repeat_counted_statement,

@@ -154,7 +154,7 @@ void write_database(metrics_writer& out, const std::vector<std::unique_ptr<shard
           &db::statistics::statements_failed, false},
       row{"pam_db_statements_resent_total", "Statements sent again after their batch failed.",
           &db::statistics::statements_resent, false},
-      row{"pam_db_statements_together_total", "Reads sent as one statement with others of their batch.",
+      row{"pam_db_statements_together_total", "Statements sent as one with others of their batch.",
           &db::statistics::statements_together, false},
       row{"pam_db_batches_total", "Batches sent: one Sync, one commit each.", &db::statistics::batches,
           false},

@@ -50,7 +50,12 @@ std::string list(std::initializer_list<std::string_view> values) {
 /// @param session, other  ids of two sessions of `account`; `fresh` is none's
 std::vector<writing> writings(const std::string& session, const std::string& fresh) {
   return {
-      {"sessions.generation + 1", "rotate a session's token",
+      {"cardinality($1))) k WHERE sessions.id", "rotate the tokens of several sessions",
+       list({"ARRAY[" + std::string{account} + "]::uuid[]", "ARRAY[" + session + "]::uuid[]",
+             "ARRAY[" + std::string{old_token} + "]", "ARRAY[" + std::string{new_token} + "]", "ARRAY[3]",
+             "ARRAY[now() + interval '9 days']", "ARRAY[now()]"}),
+       "as for one: the first run took the old tokens away"},
+      {"sessions.generation = $5", "rotate a session's token",
        list({account, session, old_token, new_token, "3", "now() + interval '9 days'", "now()"}),
        "the first run took the old token away: the second matches no row, and the caller reads it back"},
       {"repeats = repeats + 1", "count a repeated refresh", list({account, session, "3", "now()", "3"}),
@@ -251,6 +256,94 @@ TEST_F(catalogue, says_truly_what_may_be_sent_again) {
   std::ofstream out{file};
   out << table << reads;
   ASSERT_TRUE(out.flush()) << "could not write " << file;
+}
+
+// One statement for several callers is the same as one for each: what it answers and what it leaves behind.
+TEST_F(catalogue, rotates_several_sessions_as_it_rotates_each) {
+  const auto all = pam::auth::statement_catalogue();
+  const auto one = std::ranges::find_if(all, [](const statement* each) {
+    return each->opts.together != nullptr && each->opts.rank == pam::db::lock_rank::session;
+  });
+  ASSERT_NE(one, all.end());
+  run("PREPARE one (" + type_names(**one, on_) + ") AS " + std::string{(*one)->sql});
+  run("PREPARE several (" + type_names(*(*one)->opts.together, on_) + ") AS " +
+      std::string{(*one)->opts.together->sql});
+  const auto rows_of = [&](const std::string& execute, std::size_t first_column) {
+    const auto found = on_.query(execute);
+    if (found.has_error()) throw std::runtime_error(execute + ": " + found.error().detail);
+    std::string text;
+    for (const auto& row : found->values) {
+      for (std::size_t i = first_column; i < row.size(); ++i) text += row[i].value_or("NULL") + "|";
+      text += "\n";
+    }
+    return text;
+  };
+  const std::string third = value("SELECT uuid7()");
+  const std::string of_nobody = "'" + third + "'";
+  struct caller {
+    std::string account, session, presented = old_token, generation = "3",
+                                  idle_end = "now() + interval '9 days'";
+  };
+  const std::vector<caller> usual{{account, session_}, {account, other_}, {account, of_nobody}};
+  const std::vector<caller> unusual{
+      {nobody, session_},
+      {account, other_, new_token},
+      {account, fresh_, old_token, "3"},
+      {account, session_, old_token, "2"},
+  };
+  const std::vector<caller> far{{account, session_, old_token, "3", "now() + interval '900 days'"},
+                                {account, other_, old_token, "4"}};
+  std::size_t rotated = 0;
+  for (const std::string before : {
+           "SELECT 1",
+           "UPDATE sessions SET revoked_at = now(), revoke_reason = 1 WHERE id = $",
+           "UPDATE sessions SET expires_at = now() WHERE id = $",
+           "UPDATE sessions SET expires_at = now() + interval '1 microsecond' WHERE id = $",
+           "UPDATE sessions SET absolute_expires_at = now() + interval '2 days' WHERE id = $",
+           "UPDATE sessions SET generation = 4, repeats = 2 WHERE id = $",
+           "UPDATE sessions SET refresh_token = decode(repeat('bb', 32), 'hex') WHERE id = $",
+           "UPDATE sessions SET refreshed_at = now() + interval '1 hour', repeats = 3 WHERE id = $",
+           "UPDATE accounts SET banned_until = now() + interval '1 hour'",
+           "UPDATE accounts SET banned_until = now()",
+           "UPDATE accounts SET deleted_at = now()",
+           "UPDATE accounts SET tokens_valid_after = now() - interval '30 minutes'",
+           "UPDATE accounts SET tokens_valid_after = now() - interval '1 hour'",
+           "DELETE FROM identities",
+           "INSERT INTO identities (account_id, id, provider, provider_id, identity_data) SELECT account_id, "
+           "uuid7(), 'other', 'b', '{}' FROM identities",
+       }) {
+    for (const std::vector<caller>& callers : {usual, unusual, far}) {
+      const auto mark = before.find('$');
+      const std::string prepared = mark == std::string::npos ? before : before.substr(0, mark) + session_;
+      SCOPED_TRACE(prepared);
+      run("BEGIN; " + prepared + "; SAVEPOINT prepared");
+      std::string each;
+      std::array<std::string, 7> lists;
+      for (const caller& who : callers) {
+        const std::array<std::string, 7> values{who.account,    who.session,  who.presented, new_token,
+                                                who.generation, who.idle_end, "now()"};
+        std::string arguments;
+        for (std::size_t i = 0; i < values.size(); ++i) {
+          arguments += (i > 0 ? ", " : "") + values[i];
+          lists[i] += (lists[i].empty() ? "" : ", ") + values[i];
+        }
+        each += rows_of("EXECUTE one (" + arguments + ")", 0);
+      }
+      const std::string left = contents();
+      run("ROLLBACK TO prepared");
+      constexpr std::array types{"uuid", "uuid", "bytea", "bytea", "int", "timestamptz", "timestamptz"};
+      std::string arguments;
+      for (std::size_t i = 0; i < lists.size(); ++i)
+        arguments += (i > 0 ? ", ARRAY[" : "ARRAY[") + lists[i] + "]::" + types[i] + "[]";
+
+      EXPECT_EQ(rows_of("EXECUTE several (" + arguments + ")", 1), each);
+      EXPECT_EQ(contents(), left);
+
+      rotated += static_cast<std::size_t>(std::ranges::count(each, '\n'));
+      run("ROLLBACK");
+    }
+  }
+  EXPECT_GT(rotated, 20U);
 }
 
 // Partitions are made once, whoever asks how often.

@@ -1,3 +1,6 @@
+#include <optional>
+#include <vector>
+
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/uuid/uuid_io.hpp>
@@ -83,6 +86,70 @@ TEST_P(refresh_test, fifty_concurrent_uses_give_one_rotation_and_the_identical_s
     EXPECT_EQ(column(first.refresh_token, "generation"), "1");
     EXPECT_EQ(sessions().stats().rotated.load(), 1U);
     EXPECT_EQ(sessions().stats().repeated.load(), 49U);
+  });
+}
+
+// What several sessions at once are answered, and one that was ended while they waited for its row.
+TEST_P(refresh_test, refreshes_that_travel_together_are_each_judged_for_themselves) {
+  run([this]() -> awaitable<void> {
+    std::vector<grant> users;
+    for (int i = 0; i < 12; ++i) users.push_back(co_await new_account());
+    const refresh_token lost = users[2].refresh_token;
+    const refresh_token successor = co_await step(lost);
+    const refresh_token old = users[3].refresh_token;
+    for (int i = 0; i < 3; ++i) users[3].refresh_token = co_await step(users[3].refresh_token);
+    run_sql("UPDATE sessions SET expires_at = now() - interval '1 second'" + where(users[4].refresh_token));
+    const auto by = [&](const grant& user) { return boost::uuids::to_string(user.account.id); };
+    run_sql("UPDATE accounts SET banned_until = now() + interval '1 hour' WHERE id = '" + by(users[5]) + "'");
+    run_sql("UPDATE accounts SET tokens_valid_after = now() WHERE id = '" + by(users[6]) + "'");
+    auto stranger = open_admin();
+    EXPECT_TRUE(stranger.run("BEGIN; UPDATE sessions SET revoked_at = now()" + where(users[7].refresh_token))
+                    .has_value());
+    std::vector<std::optional<pam::auth::result<grant>>> answers(users.size());
+    std::size_t pending = users.size();
+    boost::asio::steady_timer done{context_, boost::asio::steady_timer::time_point::max()};
+    const auto together = database().stats().statements_together;
+
+    for (std::size_t i = 0; i < users.size(); ++i) {
+      const refresh_token& token = i == 3 ? old : users[i].refresh_token;
+      boost::asio::co_spawn(context_, refresh(token), [&, i](std::exception_ptr, auto answer) {
+        answers[i].emplace(std::move(answer));
+        if (--pending == 0) done.cancel();
+      });
+    }
+    boost::asio::steady_timer pause{context_};
+    for (bool is_waiting = false; !is_waiting && pending != 0;) {
+      pause.expires_after(1ms);
+      co_await pause.async_wait(pam::async::tuple_await);
+      is_waiting = query_one("SELECT count(*) FROM pg_locks WHERE NOT granted") != "0";
+    }
+    EXPECT_TRUE(stranger.run("COMMIT").has_value());
+    while (pending != 0) {
+      pause.expires_after(1ms);
+      co_await pause.async_wait(pam::async::tuple_await);
+    }
+
+    EXPECT_GE(database().stats().statements_together - together, users.size());
+    const auto code = [&](std::size_t i) {
+      return answers[i]->has_error() ? std::optional{answers[i]->error().code} : std::nullopt;
+    };
+    EXPECT_EQ(code(3), errc::refresh_token_reused);
+    EXPECT_EQ(code(4), errc::session_expired);
+    EXPECT_EQ(code(5), errc::account_banned);
+    EXPECT_EQ(code(6), errc::session_not_found);
+    EXPECT_EQ(code(7), errc::session_not_found);
+    for (const std::size_t i : {0U, 1U, 2U, 8U, 9U, 10U, 11U}) {
+      EXPECT_EQ(code(i), std::nullopt) << i;
+      if (code(i)) continue;
+      const grant& got = answers[i]->value();
+      EXPECT_EQ(got.account.id, users[i].account.id);
+      EXPECT_EQ(got.account.email, users[i].account.email);
+      EXPECT_EQ(got.account.identities.size(), 1U);
+      EXPECT_EQ(got.session.id, users[i].refresh_token.session);
+      EXPECT_EQ(column(users[i].refresh_token, "generation"), "1");
+    }
+    EXPECT_EQ(image_of(answers[2]->value().refresh_token), image_of(successor));
+    EXPECT_EQ(column(users[7].refresh_token, "generation"), "0");
   });
 }
 

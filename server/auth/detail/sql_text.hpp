@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 
 namespace pam::auth::detail {
@@ -21,6 +22,23 @@ constexpr auto sql(const char (&... part)[N]) {
   };
   (append(part, N - 1), ...);
   return joined;
+}
+
+/// A part of a statement for one caller as that for several has it (`db::statement::options::together`): its
+/// `$n` become `k.pn`.
+template <const auto& Text>
+constexpr auto of_each_caller() {
+  constexpr std::size_t length = sizeof(Text) - 1;
+  sql_text<length + 2 * static_cast<std::size_t>(std::count(Text, Text + length, '$'))> made;
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < length; ++i) {
+    if (Text[i] == '$') {
+      for (const char each : {'k', '.', 'p'}) made.text[at++] = each;
+    } else {
+      made.text[at++] = Text[i];
+    }
+  }
+  return made;
 }
 
 /// The columns `read_account` reads, in its order. `a` is accounts.

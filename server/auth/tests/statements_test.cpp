@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <regex>
 #include <set>
 #include <string>
@@ -42,7 +43,12 @@ TEST(statement_catalogue, every_parameter_is_used_and_none_is_missing) {
 }
 
 // What db/statement.hpp demands of them: the core sends them with others without a further look.
-TEST(statement_catalogue, reads_that_may_travel_together_read_and_stand_in_it_with_the_form_for_several) {
+TEST(statement_catalogue, what_may_travel_together_stands_in_it_with_the_form_for_several) {
+  using pam::db::pg_type;
+  const std::map<pg_type, pg_type> arrays{{pg_type::uuid, pg_type::uuid_array},
+                                          {pg_type::bytea, pg_type::bytea_array},
+                                          {pg_type::int4, pg_type::int4_array},
+                                          {pg_type::timestamptz, pg_type::timestamptz_array}};
   std::size_t count = 0;
   for (const auto* statement : statement_catalogue()) {
     const auto* const several = statement->opts.together;
@@ -50,15 +56,16 @@ TEST(statement_catalogue, reads_that_may_travel_together_read_and_stand_in_it_wi
     ++count;
     EXPECT_THAT(statement_catalogue(), testing::Contains(several)) << statement->sql;
     EXPECT_EQ(statement->opts.batch, pam::db::batch::shared) << statement->sql;
-    EXPECT_EQ(statement->opts.repeat, pam::db::repeat::safe) << statement->sql;
-    EXPECT_EQ(statement->opts.rank, pam::db::lock_rank::none) << statement->sql;
+    EXPECT_EQ(several->opts.batch, pam::db::batch::shared) << statement->sql;
+    EXPECT_EQ(several->opts.repeat, statement->opts.repeat) << statement->sql;
+    EXPECT_EQ(several->opts.rank, statement->opts.rank) << statement->sql;
+    EXPECT_EQ(several->opts.conflict_key, statement->opts.conflict_key) << statement->sql;
     EXPECT_EQ(several->parameter_count, statement->parameter_count) << statement->sql;
     for (std::size_t n = 0; n < statement->parameter_count; ++n) {
-      EXPECT_EQ(statement->parameter_types[n], pam::db::pg_type::uuid) << statement->sql;
-      EXPECT_EQ(several->parameter_types[n], pam::db::pg_type::uuid_array) << statement->sql;
+      EXPECT_EQ(several->parameter_types[n], arrays.at(statement->parameter_types[n])) << statement->sql;
     }
   }
-  EXPECT_EQ(count, 2U);
+  EXPECT_EQ(count, 3U);
 }
 
 // now() is the batch's start in a shared batch; times are parameters.
