@@ -23,7 +23,7 @@ packages_of() {
     python) echo python3 python3-venv ;;
     run) echo postgresql-15 pgbouncer curl openssl ca-certificates util-linux ;;
     test)
-      echo git debian-archive-keyring chromium-headless-shell haproxy nginx-light
+      echo git debian-archive-keyring chromium-headless-shell haproxy nginx-light prometheus
       # Any Node from 18 on serves, whoever installed it.
       [ "$(node_major)" -ge 18 ] || echo nodejs
       command -v npm >/dev/null || echo npm
