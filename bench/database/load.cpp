@@ -45,6 +45,8 @@ db::config config_of(const plan& how, const route& way) {
   settings.pipelines = how.pipelines;
   settings.batch_limit = how.batch;
   settings.batches_in_flight = how.batches_in_flight;
+  // In an open loop whoever waits shall show in the latencies, not be refused.
+  settings.queue_limit = 1'000'000;
   return settings;
 }
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -51,14 +52,23 @@ finding less(std::string name, double ours, double reference, double target, std
 
 void measure_steady(const plan& how, report& into) {
   const hot_statement refresh = refresh_statement();
-  const double flush = flush_time_ms(how);
+  const double flush_before = flush_time_ms(how);
+  struct steady_sample {
+    const route* way;
+    our_sample got;
+  };
+  std::vector<steady_sample> samples;
   for (const route* way : available_routes(how)) {
     load what{how, *way, refresh, std::chrono::seconds{how.seconds * 4}, true};
     plan longer = how;
     longer.seconds = how.seconds * 4;  // the checkpoint stands in the middle
     what.has_checkpoint = true;
     const load steady{longer, *way, refresh, what.length, true};
-    const our_sample got = open_loop(steady, steady_rate);
+    samples.push_back({way, open_loop(steady, steady_rate)});
+  }
+  // The better of two: what was written before, the data perhaps, may still keep the disk busy.
+  const double flush = std::min(flush_before, flush_time_ms(how));
+  for (const auto& [way, got] : samples) {
     finding p99 = less(fmt::format("P11/{}/p99", way->name), got.percentile_ms(0.99), flush, 3, "ms");
     p99.note = fmt::format("p50 {:.2f}, p99.9 {:.2f}, worst {:.1f} ms; reference: pg_test_fsync",
                            got.percentile_ms(0.5), got.percentile_ms(0.999), got.percentile_ms(1));
@@ -75,7 +85,12 @@ void measure_latency(const plan& how, report& into) {
   const hot_statement refresh = refresh_statement();
   for (const route* way : available_routes(how)) {
     const load what{how, *way, refresh, std::chrono::seconds{how.seconds}, false};
-    const double most = closed_loop(what, how.callers).rate;
+    // What an open loop that offers all a closed one took gets through: the arrivals, each of which wakes us
+    // by itself, cost CPU on the same cores.
+    const double offered = closed_loop(what, how.callers).rate;
+    std::vector<double> rates;
+    for (int repeat = 0; repeat < 3; ++repeat) rates.push_back(open_loop(what, offered).rate);
+    const double most = median(rates);
     for (const int share : {10, 50, 90}) {
       const our_sample got = open_loop(what, most * share / 100);
       finding one;

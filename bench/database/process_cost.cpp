@@ -27,6 +27,7 @@ double cpu_of(int who) {
 struct process {
   long parent = 0;
   double cpu = 0;
+  double ended_children_cpu = 0;
 };
 
 // /proc/PID/stat: the name stands in parentheses and may hold anything; state, parent and eleven fields
@@ -43,8 +44,12 @@ process read_process(const std::filesystem::path& folder) {
   for (int i = 0; i < 9; ++i) fields >> skipped;
   double user = 0;
   double kernel = 0;
-  fields >> user >> kernel;
-  read.cpu = (user + kernel) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+  double children_user = 0;
+  double children_kernel = 0;
+  fields >> user >> kernel >> children_user >> children_kernel;
+  const auto ticks = static_cast<double>(::sysconf(_SC_CLK_TCK));
+  read.cpu = (user + kernel) / ticks;
+  read.ended_children_cpu = (children_user + children_kernel) / ticks;
   return read;
 }
 
@@ -67,7 +72,9 @@ double postgres_cpu_seconds(const std::string& data_dir) {
   std::ifstream file{data_dir + "/postmaster.pid"};
   long postmaster = 0;
   if (!(file >> postmaster)) throw std::runtime_error("cannot read the postmaster's pid in " + data_dir);
-  double total = read_process("/proc/" + std::to_string(postmaster)).cpu;
+  // A backend that ends between two readings must not take its time along.
+  const process parent = read_process("/proc/" + std::to_string(postmaster));
+  double total = parent.cpu + parent.ended_children_cpu;
   for (const auto& folder : std::filesystem::directory_iterator{"/proc"}) {
     if (!is_number(folder.path().filename().string())) continue;
     const process one = read_process(folder.path());
