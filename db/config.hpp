@@ -43,7 +43,7 @@ struct config {
 
   std::size_t pipelines = 1;            ///< shared pipelined connections of this shard
   std::size_t leases = 4;               ///< exclusive connections of this shard, opened on demand
-  std::size_t queue_limit = 4096;       ///< statements waiting for a pipeline
+  std::size_t queue_limit = 8192;       ///< statements waiting for a pipeline; all that is admitted
   std::size_t lease_queue_limit = 64;   ///< callers waiting for a lease
   std::size_t batch_limit = 64;         ///< statements under one Sync
   std::size_t batch_bytes = 64 * 1024;  ///< parameter bytes under one Sync

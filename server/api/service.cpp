@@ -33,11 +33,6 @@ std::size_t hash_share(const settings& how) {
   return std::max<std::size_t>(how.in_flight_limits[hash] / parts, 1);
 }
 
-admission_class class_of(const settings& how, net::cost_class cost) {
-  const auto index = static_cast<std::size_t>(cost);
-  return {how.in_flight_limits[index], how.bearable_waits[index]};
-}
-
 /// The code a refusal of the network layer is answered with.
 const protocol::error_code& code_named(std::string_view name) {
   for (const protocol::error_code* each : codes::all) {
@@ -59,8 +54,7 @@ service::service(settings how, auth::accounts& accounts, auth::sessions& session
       tokens_(tokens),
       verified_(how_.verified_tokens),
       watcher_(watcher),
-      admission_{class_of(how_, net::cost_class::free), class_of(how_, net::cost_class::read),
-                 class_of(how_, net::cost_class::write), class_of(how_, net::cost_class::hash)},
+      places_(how_.in_flight_limits, how_.bearable_wait, how_.busy_database),
       full_{full_answer{net::cost_class::free, how_.site_url},
             full_answer{net::cost_class::read, how_.site_url},
             full_answer{net::cost_class::write, how_.site_url},
@@ -75,16 +69,12 @@ bool service::serve_at_once(net::request_context& request) {
 // A refusal must cost next to nothing of what it refuses: no coroutine, no budget of an address touched.
 // Passwords are refused by `admit`, which knows who goes first.
 bool service::refuse_at_once(net::request_context& request) {
-  const auto is_full = [this](net::cost_class cost) {
-    const admission_class& of = admission_[static_cast<std::size_t>(cost)];
-    return of.seen.in_flight.load(std::memory_order_relaxed) >= of.bound.limit();
-  };
-  if (!is_full(net::cost_class::read) && !is_full(net::cost_class::write)) return false;
+  if (!places_.may_be_full()) return false;
   const net::route_match found = match_route(how_.prefix, request);
   if (found.outcome != net::route_match::kind::found) return false;
   const net::cost_class cost = cost_of(*found.route, request);
   if (cost != net::cost_class::read && cost != net::cost_class::write) return false;
-  if (!admission_[static_cast<std::size_t>(cost)].is_full()) return false;
+  if (!places_.is_full(cost)) return false;
   request.route = found.route->pattern;
   answer_full(request, cost);
   return true;
@@ -153,24 +143,25 @@ boost::asio::awaitable<void> service::dispatch(net::request_context& request) {
       co_return;
     }
   }
-  const auto admitted = admit(request, cost);
-  if (admitted) co_await handler_of(found.route->index)(*this, request);
+  auto admitted = admit(request, cost);
+  if (!admitted) co_return;
+  co_await handler_of(found.route->index)(*this, request);
+  if (request.out.status == codes::over_capacity.status) admitted->was_refused();
 }
 
 std::optional<admitted_request> service::admit(net::request_context& request, net::cost_class cost) {
-  admission_class& place = admission_[static_cast<std::size_t>(cost)];
   std::optional<admitted_request> admitted;
-  if (place.is_full()) {
+  if (places_.is_full(cost)) {
     answer_full(request, cost);
     return admitted;
   }
   if (cost != net::cost_class::hash) {
-    admitted.emplace(place, address_limits::share{});
+    admitted.emplace(places_, cost, address_limits::share{});
     return admitted;
   }
   auto [is_fair, held] = addresses_.hold(request.peer);
   if (is_fair) {
-    admitted.emplace(place, std::move(held));
+    admitted.emplace(places_, cost, std::move(held));
   } else {
     answer_rate_limited(*this, request, std::chrono::seconds{1});
   }
@@ -178,7 +169,7 @@ std::optional<admitted_request> service::admit(net::request_context& request, ne
 }
 
 void service::answer_full(net::request_context& request, net::cost_class cost) {
-  admission_[static_cast<std::size_t>(cost)].seen.refused.fetch_add(1, std::memory_order_relaxed);
+  places_.count_refusal(cost);
   if (!is_oauth(request)) {
     // A place for a read or write is free in milliseconds; who waits for a hash stands in a line of seconds.
     const std::chrono::seconds retry_after =

@@ -16,8 +16,8 @@
 
 #include "protocol/objects.hpp"
 #include "server/api/address_limits.hpp"
+#include "server/api/admission.hpp"
 #include "server/api/full_answer.hpp"
-#include "server/api/queue_bound.hpp"
 #include "server/auth/access_tokens.hpp"
 #include "server/auth/accounts.hpp"
 #include "server/auth/oauth_clients.hpp"
@@ -35,8 +35,9 @@ struct settings {
   std::vector<std::string> cors_origins{"*"};
   protocol::settings features;  ///< what GET /settings answers
   std::array<std::size_t, net::cost_classes> in_flight_limits{100'000, 4096, 4096, 256};
-  /// Waits of these classes that clients can bear; above them the limits follow what can be done.
-  std::array<std::chrono::milliseconds, net::cost_classes> bearable_waits{};
+  /// Wait of a read or write that clients can bear; above it their number follows what can be done. 0: any.
+  std::chrono::milliseconds bearable_wait{0};
+  std::size_t busy_database = 0;  ///< reads and writes that keep it busy, see queue_bound
   std::vector<std::string> admin_roles{"service_role", "supabase_admin"};
   std::vector<std::string> oauth_clients;  ///< "id:sha256:hex", see auth::oauth_clients
   /// Requests of one address (IPv6: of its /64) by cost class, this shard's share; refreshes apart. `free`
@@ -62,47 +63,6 @@ class observer {
                             std::string_view action) noexcept = 0;
   /// New connections are being reset; see net::service.
   virtual void shedding(std::size_t /*connections*/) noexcept {}
-};
-
-/// Requests in flight and refusals of one cost class. Written on the shard, readable from any thread.
-struct admission_statistics {
-  std::atomic<std::uint64_t> in_flight{0};
-  std::atomic<std::uint64_t> refused{0};
-  std::atomic<std::uint64_t> limit{0};  ///< that holds now
-};
-
-/// The places of one cost class. Shard: lives on one.
-struct admission_class {
-  admission_class(std::size_t most, std::chrono::milliseconds bearable) : bound(most, bearable) {
-    seen.limit.store(most, std::memory_order_relaxed);
-  }
-  [[nodiscard]] bool is_full() { return !bound.admits(seen.in_flight.load(std::memory_order_relaxed)); }
-  queue_bound bound;
-  admission_statistics seen;
-};
-
-/// One admitted request; leaving the scope frees its place.
-class admitted_request {
- public:
-  admitted_request(admission_class& of, address_limits::share held) : of_(&of), held_(std::move(held)) {
-    of.seen.in_flight.fetch_add(1, std::memory_order_relaxed);
-  }
-  admitted_request(admitted_request&& other) noexcept
-      : of_(std::exchange(other.of_, nullptr)), entered_(other.entered_), held_(std::move(other.held_)) {}
-  admitted_request(const admitted_request&) = delete;
-  admitted_request& operator=(const admitted_request&) = delete;
-  admitted_request& operator=(admitted_request&&) = delete;
-  ~admitted_request() {
-    if (of_ == nullptr) return;
-    of_->seen.in_flight.fetch_sub(1, std::memory_order_relaxed);
-    of_->bound.left(entered_, queue_bound::clock::now());
-    of_->seen.limit.store(of_->bound.limit(), std::memory_order_relaxed);
-  }
-
- private:
-  admission_class* of_;
-  queue_bound::clock::time_point entered_ = queue_bound::clock::now();
-  address_limits::share held_;
 };
 
 /// The application of one shard: routes requests to handlers, with admission per cost class, CORS and
@@ -135,9 +95,7 @@ class service final : public net::service {
   [[nodiscard]] const std::shared_ptr<const std::string>& openapi() const { return openapi_; }
   [[nodiscard]] observer& watcher() { return watcher_; }
   [[nodiscard]] const address_statistics& addresses() const { return addresses_.stats(); }
-  [[nodiscard]] const admission_statistics& admission(net::cost_class of) const {
-    return admission_[static_cast<std::size_t>(of)].seen;
-  }
+  [[nodiscard]] const admission_statistics& admission(net::cost_class of) const { return places_.seen(of); }
 
  private:
   boost::asio::awaitable<void> answer_any(net::request_context& request);
@@ -155,7 +113,7 @@ class service final : public net::service {
   const auth::access_tokens& tokens_;
   auth::verified_tokens verified_;
   observer& watcher_;
-  std::array<admission_class, net::cost_classes> admission_;
+  api::admission places_;
   std::array<full_answer, net::cost_classes> full_;
 };
 

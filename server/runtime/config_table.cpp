@@ -203,12 +203,12 @@ void add_admission(std::vector<option>& out, configuration& c) {
   requests("admission.read", c.admission.read, "Requests of one shard that only read");
   requests("admission.write", c.admission.write, "Requests of one shard that write");
   requests("admission.hash", c.admission.hash, "Requests of one shard that hash a password");
-  out.push_back({.key = "admission.bearable_wait",
-                 .target = &c.admission.bearable_wait,
-                 .meaning =
-                     "While most reads or writes take longer than this, only so many are admitted as can be "
-                     "answered within it; 0: as many as above",
-                 .high = minute});
+  out.push_back(
+      {.key = "admission.bearable_wait",
+       .target = &c.admission.bearable_wait,
+       .meaning = "While most reads and writes take longer than this, only so many are admitted as keep the "
+                  "database busy and can be answered within it; 0: as many as above",
+       .high = minute});
   out.push_back({.key = "internal.address",
                  .target = &c.internal.address,
                  .meaning = "Address of the internal port",

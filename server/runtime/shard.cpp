@@ -92,8 +92,11 @@ api::settings api_settings_of(const configuration& settings) {
   // Free routes cost next to nothing; the connection limit bounds them.
   how.in_flight_limits = {settings.limits.connections, settings.admission.read, settings.admission.write,
                           settings.admission.hash};
-  how.bearable_waits[static_cast<std::size_t>(net::cost_class::read)] = settings.admission.bearable_wait;
-  how.bearable_waits[static_cast<std::size_t>(net::cost_class::write)] = settings.admission.bearable_wait;
+  how.bearable_wait = settings.admission.bearable_wait;
+  // As many again wait for their turn, so that no connection to a database is ever idle.
+  const db::config& database = settings.database;
+  how.busy_database =
+      2 * (database.pipelines + database.replicas.size()) * database.batches_in_flight * database.batch_limit;
   return how;
 }
 

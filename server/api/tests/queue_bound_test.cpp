@@ -13,13 +13,13 @@ constexpr milliseconds bearable{100};
 
 /// A server that answers one request a millisecond, each after `latency`.
 struct scene {
-  queue_bound bound{most, bearable};
+  queue_bound bound{most, bearable, most};
   clock::time_point now = clock::time_point{} + std::chrono::hours{1};
 
   void answer(std::size_t count, milliseconds latency) {
     for (std::size_t i = 0; i < count; ++i) {
       now += milliseconds{1};
-      bound.left(now - latency, now);
+      bound.left(now - latency, now, true);
     }
   }
 };
@@ -104,13 +104,43 @@ TEST(queue_bound, lets_a_few_in_however_slow_it_is) {
   EXPECT_TRUE(on.bound.admits(queue_bound::least - 1));
 }
 
+TEST(queue_bound, keeps_no_queue_beyond_what_keeps_the_database_busy) {
+  scene on{.bound = queue_bound{most, bearable, 64}};
+
+  on.answer(2'000, milliseconds{150});
+
+  EXPECT_EQ(on.bound.limit(), 64);
+}
+
+TEST(queue_bound, takes_quick_refusals_by_others_neither_for_answers_nor_for_calm) {
+  scene on;
+
+  for (int i = 0; i < 1'000; ++i) {
+    on.answer(1, milliseconds{150});
+    for (int j = 0; j < 9; ++j) on.bound.left(on.now - milliseconds{1}, on.now, false);
+  }
+
+  EXPECT_NEAR(static_cast<double>(on.bound.limit()), 100, 5);
+}
+
+TEST(queue_bound, takes_those_who_waited_in_vain_for_late_and_not_for_served) {
+  scene on;
+
+  for (int i = 0; i < 1'000; ++i) {
+    on.now += milliseconds{1};
+    on.bound.left(on.now - std::chrono::seconds{5}, on.now, false);
+  }
+
+  EXPECT_EQ(on.bound.limit(), queue_bound::least);
+}
+
 TEST(queue_bound, without_a_bearable_wait_is_the_configured_bound) {
-  queue_bound bound{most, milliseconds{0}};
+  queue_bound bound{most, milliseconds{0}, most};
   clock::time_point now = clock::time_point{} + std::chrono::hours{1};
 
   for (int i = 0; i < 2'000; ++i) {
     now += milliseconds{1};
-    bound.left(now - std::chrono::seconds{9}, now);
+    bound.left(now - std::chrono::seconds{9}, now, true);
   }
 
   EXPECT_EQ(bound.limit(), most);

@@ -82,6 +82,13 @@ TEST(config, an_empty_file_gives_the_documented_defaults) {
   EXPECT_FALSE(settings.server.is_profile_chosen);
 }
 
+// A full queue behind the door refuses after the work of a request has begun.
+TEST(config, by_default_the_database_has_room_for_every_read_and_write_that_is_admitted) {
+  const configuration defaults;
+
+  EXPECT_GE(defaults.database.queue_limit, defaults.admission.read + defaults.admission.write);
+}
+
 TEST(config, the_default_text_parses_to_the_defaults) {
   EXPECT_EQ(values_of(good(default_config())), values_of(configuration{}));
 }
