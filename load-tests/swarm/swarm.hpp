@@ -181,7 +181,7 @@ class swarm {
   const population& people_;
   std::ostream& out_;
   tls_client tls_;
-  static constexpr std::uint16_t first_port = 10'000;
+  static constexpr std::uint16_t first_port = 10'000, last_port = 65'535;  ///< others may hold some
   std::uint16_t next_port_ = first_port;  ///< of `source_`, for the next connection
   sockaddr_in source_{};
   sockaddr_in target_{};

@@ -10,8 +10,6 @@
 namespace pam::load {
 namespace {
 
-/// Of the source address, used in turn. Others may hold some.
-constexpr std::uint16_t last_port = 65'535;
 constexpr int ports_tried = 64;
 /// Steps of handshakes after each turn of the other events: 1 ms.
 constexpr int newcomers_per_wake_up = 4;
