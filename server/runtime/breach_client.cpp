@@ -9,7 +9,6 @@
 #include <deque>
 #include <mutex>
 #include <optional>
-#include <stdexcept>
 #include <thread>
 #include <utility>
 
@@ -22,6 +21,7 @@
 #include "server/net/networks.hpp"
 #include "server/runtime/breach_answer.hpp"
 #include "server/runtime/breach_cache.hpp"
+#include "server/runtime/curl_session.hpp"
 
 namespace pam::runtime {
 namespace {
@@ -73,22 +73,12 @@ class waiting {
   question& what_;
 };
 
-struct easy_deleter {
-  void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
-};
-struct multi_deleter {
-  void operator()(CURLM* handle) const { curl_multi_cleanup(handle); }
-};
-struct list_deleter {
-  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
-};
-
 /// One transfer under way.
 struct transfer {
   std::shared_ptr<question> asked;
   std::string prefix;
   std::string body;
-  std::unique_ptr<CURL, easy_deleter> handle;
+  curl_easy handle;
 };
 
 std::size_t collect(char* data, std::size_t size, std::size_t count, void* into) {
@@ -138,10 +128,6 @@ curl_socket_t open_socket(void* allowed, curlsocktype, curl_sockaddr* target) {
 struct breach_client::impl {
   impl(breach_settings given, logger& to)
       : settings(std::move(given)), log(to), targets(settings.private_networks) {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0) throw std::runtime_error("libcurl does not start");
-    multi.reset(curl_multi_init());
-    headers.reset(curl_slist_append(nullptr, "Add-Padding: true"));
-    if (!multi || !headers) throw std::bad_alloc{};
     thread = std::thread{[this] {
       pthread_setname_np(pthread_self(), "breaches");
       run();
@@ -153,11 +139,8 @@ struct breach_client::impl {
       const std::scoped_lock lock{mutex};
       is_closing = true;
     }
-    curl_multi_wakeup(multi.get());
+    curl.wake_up();
     thread.join();
-    headers.reset();
-    multi.reset();
-    curl_global_cleanup();
   }
 
   bool offer(const std::shared_ptr<question>& what);
@@ -178,8 +161,7 @@ struct breach_client::impl {
   breach_cache cache;
   bool is_closing = false;
   std::vector<std::unique_ptr<transfer>> transfers;  ///< the thread's alone
-  std::unique_ptr<CURLM, multi_deleter> multi;
-  std::unique_ptr<curl_slist, list_deleter> headers;
+  const curl_session curl{"Add-Padding: true"};
   std::thread thread;
 };
 
@@ -189,7 +171,7 @@ bool breach_client::impl::offer(const std::shared_ptr<question>& what) {
     if (is_closing || queue.size() >= queue_limit) return false;
     queue.push_back(what);
   }
-  curl_multi_wakeup(multi.get());
+  curl.wake_up();
   return true;
 }
 
@@ -197,12 +179,12 @@ void breach_client::impl::run() {
   constexpr int poll_ms = 1'000;
   while (start_waiting_ones()) {
     int running = 0;
-    curl_multi_perform(multi.get(), &running);
+    curl_multi_perform(curl.multi(), &running);
     finish_done_ones();
-    curl_multi_poll(multi.get(), nullptr, 0, poll_ms, nullptr);
+    curl_multi_poll(curl.multi(), nullptr, 0, poll_ms, nullptr);
   }
   for (const auto& each : transfers) {
-    curl_multi_remove_handle(multi.get(), each->handle.get());
+    curl_multi_remove_handle(curl.multi(), each->handle.get());
     question::finish(each->asked, std::nullopt);
   }
   transfers.clear();
@@ -244,23 +226,23 @@ void breach_client::impl::start(const std::shared_ptr<question>& what) {
   curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS, static_cast<long>(left.count()));
   curl_easy_setopt(handle, CURLOPT_USERAGENT, "pam-auth");
-  curl_easy_setopt(handle, CURLOPT_HTTPHEADER, headers.get());
+  curl_easy_setopt(handle, CURLOPT_HTTPHEADER, curl.headers());
   curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, &collect);
   curl_easy_setopt(handle, CURLOPT_WRITEDATA, &made->body);
   curl_easy_setopt(handle, CURLOPT_OPENSOCKETFUNCTION, &open_socket);
   curl_easy_setopt(handle, CURLOPT_OPENSOCKETDATA, &targets);
   if (!settings.ca_file.empty()) curl_easy_setopt(handle, CURLOPT_CAINFO, settings.ca_file.c_str());
-  if (curl_multi_add_handle(multi.get(), handle) != CURLM_OK) return give_up(what, "libcurl refused");
+  if (curl_multi_add_handle(curl.multi(), handle) != CURLM_OK) return give_up(what, "libcurl refused");
   transfers.push_back(std::move(made));
 }
 
 void breach_client::impl::finish_done_ones() {
   int left = 0;
-  while (const CURLMsg* const news = curl_multi_info_read(multi.get(), &left)) {
+  while (const CURLMsg* const news = curl_multi_info_read(curl.multi(), &left)) {
     if (news->msg != CURLMSG_DONE) continue;
     CURL* const handle = news->easy_handle;
     const CURLcode outcome = news->data.result;
-    curl_multi_remove_handle(multi.get(), handle);  // `news` is gone with it
+    curl_multi_remove_handle(curl.multi(), handle);  // `news` is gone with it
     const auto found =
         std::ranges::find_if(transfers, [handle](const auto& each) { return each->handle.get() == handle; });
     if (found == transfers.end()) continue;

@@ -9,10 +9,11 @@
 #include <exception>
 #include <functional>
 #include <mutex>
-#include <stdexcept>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "server/runtime/curl_session.hpp"
 
 namespace pam::runtime {
 namespace {
@@ -34,24 +35,10 @@ std::size_t discard(char*, std::size_t size, std::size_t count, void* seen) {
   return bytes > limit ? 0 : size * count;
 }
 
-struct easy_deleter {
-  void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
-};
-struct multi_deleter {
-  void operator()(CURLM* handle) const { curl_multi_cleanup(handle); }
-};
-struct list_deleter {
-  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
-};
-
 }  // namespace
 
 struct trace_exporter::impl {
   explicit impl(trace_settings given) : settings(std::move(given)) {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0) throw std::runtime_error("libcurl does not start");
-    multi.reset(curl_multi_init());
-    headers.reset(curl_slist_append(nullptr, "Content-Type: application/json"));
-    if (!multi || !headers) throw std::bad_alloc{};
     thread = std::thread{[this] {
       pthread_setname_np(pthread_self(), "traces");
       run();
@@ -65,11 +52,8 @@ struct trace_exporter::impl {
       gives_up_at = clock::now() + farewell;
     }
     has_news.notify_all();
-    curl_multi_wakeup(multi.get());
+    curl.wake_up();
     thread.join();
-    headers.reset();
-    multi.reset();
-    curl_global_cleanup();
   }
 
   void run();
@@ -86,8 +70,7 @@ struct trace_exporter::impl {
   std::deque<trace_span> queue;
   bool is_closing = false;
   clock::time_point gives_up_at = clock::time_point::max();
-  std::unique_ptr<CURLM, multi_deleter> multi;
-  std::unique_ptr<curl_slist, list_deleter> headers;
+  const curl_session curl{"Content-Type: application/json"};
   std::thread thread;
 };
 
@@ -118,7 +101,7 @@ std::vector<trace_span> trace_exporter::impl::next_batch() {
 }
 
 bool trace_exporter::impl::send(const std::string& body) {
-  const std::unique_ptr<CURL, easy_deleter> request{curl_easy_init()};
+  const curl_easy request{curl_easy_init()};
   if (!request) return false;
   std::size_t answered_bytes = 0;
   // Redirects are not followed: that is libcurl's default.
@@ -126,25 +109,25 @@ bool trace_exporter::impl::send(const std::string& body) {
   curl_easy_setopt(request.get(), CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(request.get(), CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(request.get(), CURLOPT_TIMEOUT_MS, request_timeout_ms);
-  curl_easy_setopt(request.get(), CURLOPT_HTTPHEADER, headers.get());
+  curl_easy_setopt(request.get(), CURLOPT_HTTPHEADER, curl.headers());
   curl_easy_setopt(request.get(), CURLOPT_POSTFIELDS, body.data());
   curl_easy_setopt(request.get(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
   curl_easy_setopt(request.get(), CURLOPT_WRITEFUNCTION, &discard);
   curl_easy_setopt(request.get(), CURLOPT_WRITEDATA, &answered_bytes);
-  if (curl_multi_add_handle(multi.get(), request.get()) != CURLM_OK) return false;
+  if (curl_multi_add_handle(curl.multi(), request.get()) != CURLM_OK) return false;
   const bool was_taken = transfer(request.get());
-  curl_multi_remove_handle(multi.get(), request.get());
+  curl_multi_remove_handle(curl.multi(), request.get());
   return was_taken;
 }
 
 bool trace_exporter::impl::transfer(CURL* request) {
   constexpr int poll_ms = 200;
   for (int running = 1; running > 0;) {
-    if (curl_multi_perform(multi.get(), &running) != CURLM_OK || has_given_up()) return false;
-    if (running > 0 && curl_multi_poll(multi.get(), nullptr, 0, poll_ms, nullptr) != CURLM_OK) return false;
+    if (curl_multi_perform(curl.multi(), &running) != CURLM_OK || has_given_up()) return false;
+    if (running > 0 && curl_multi_poll(curl.multi(), nullptr, 0, poll_ms, nullptr) != CURLM_OK) return false;
   }
   int left = 0;
-  const CURLMsg* const news = curl_multi_info_read(multi.get(), &left);
+  const CURLMsg* const news = curl_multi_info_read(curl.multi(), &left);
   long status = 0;
   curl_easy_getinfo(request, CURLINFO_RESPONSE_CODE, &status);
   return news != nullptr && news->data.result == CURLE_OK && status >= 200 && status < 300;
