@@ -18,8 +18,14 @@ constexpr std::array internal_routes{
 
 internal_service::internal_service(const std::vector<std::unique_ptr<shard>>& shards,
                                    const crypto::hash_pool& hashes, const logger& log,
-                                   const observation& observed, const std::atomic<bool>& is_draining)
-    : shards_(shards), hashes_(hashes), log_(log), observed_(observed), is_draining_(is_draining) {}
+                                   const observation& observed, const std::atomic<bool>& is_draining,
+                                   const std::unique_ptr<net::http_server>& own)
+    : shards_(shards),
+      hashes_(hashes),
+      log_(log),
+      observed_(observed),
+      is_draining_(is_draining),
+      own_(own) {}
 
 boost::asio::awaitable<void> internal_service::serve(net::request_context& request) {
   const net::route_match found = net::match(internal_routes, request.verb, request.path);
@@ -37,7 +43,7 @@ boost::asio::awaitable<void> internal_service::serve(net::request_context& reque
     answer_readiness(request);
   } else {
     request.out.content_type = metrics_writer::content_type;
-    request.out.body = render_metrics(shards_, hashes_, log_, observed_);
+    request.out.body = render_metrics(shards_, hashes_, log_, observed_, own_->stats());
   }
   co_return;
 }

@@ -344,11 +344,15 @@ void write_process(metrics_writer& out) {
 }  // namespace
 
 std::string render_metrics(const std::vector<std::unique_ptr<shard>>& shards, const crypto::hash_pool& hashes,
-                           const logger& log, const observation& observed) {
+                           const logger& log, const observation& observed,
+                           const net::net_statistics& internal) {
   metrics_writer out;
   write_requests(out, shards);
   write_parts(out, shards);
   write_connections(out, shards);
+  out.counter("pam_internal_connections_shed_total",
+              "Connections of the internal port reset because as many as it serves were open.",
+              load(internal.shed));
   write_admission(out, shards);
   write_database(out, shards);
   write_refreshes(out, shards);

@@ -79,7 +79,7 @@ server::server(configuration settings, logger& log, crypto::key_ring keys, rerea
       replicas_(settings_.database.replicas.size()),
       parts_{settings_, keys_, hashes_, catalogue_, log_, observed_, turns_, replicas_, nullptr},
       given_(std::move(given)),
-      internal_application_(shards_, hashes_, log_, observed_, is_draining_) {
+      internal_application_(shards_, hashes_, log_, observed_, is_draining_, internal_) {
   apply_log_settings();
   if (!settings_.password.breach_url.empty()) {
     observed_.breaches = std::make_unique<breach_client>(

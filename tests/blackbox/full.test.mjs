@@ -1,6 +1,8 @@
 // Two processes on one port, one of which has all its connections open: whoever the kernel gives to that one
 // learns it, comes again and gets in.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import net from 'node:net';
 import tls from 'node:tls';
 import { after, before, describe, test } from 'node:test';
 
@@ -9,6 +11,7 @@ import { freePort, install } from './support/fleet.mjs';
 import { until } from './support/server.mjs';
 
 const places = 8;
+const internalPlaces = 64; // fixed
 const newcomers = 60;
 
 /** One try: the socket after its handshake, or what went wrong. It never gives up by itself. */
@@ -84,5 +87,27 @@ describe('a process with all its connections open', { timeout: 120_000 }, () => 
     }, 'the place to be taken');
 
     assert.equal(await metric(full, 'pam_net_connections_accepted_total'), accepted + 1);
+  });
+
+  test('counts those of the internal port apart', async () => {
+    const counters = () => Promise.all(['pam_internal_connections_shed_total', 'pam_net_connections_shed_total'].map((name) => metric(full, name)));
+    const [none, others] = await counters();
+    assert.equal(none, 0);
+    const held = [];
+    const visit = () => {
+      const socket = net.connect({ host: full.host, port: full.internal_port });
+      socket.on('error', () => {});
+      held.push(socket);
+      return socket;
+    };
+    for (let i = 0; i < internalPlaces; ++i) await once(visit(), 'connect');
+
+    await new Promise((closed) => visit().once('close', closed));
+    for (const socket of held) socket.destroy();
+
+    // Until the server knows that they are gone it resets this one, too.
+    const [resets, same] = await until(() => counters().catch(() => null), 'a place');
+    assert.ok(resets >= 1);
+    assert.equal(same, others);
   });
 });
