@@ -25,7 +25,7 @@ void add_config_option(CLI::App& command, std::string& file) {
 
 void add_serve_command(CLI::App& app, command_context& context) {
   CLI::App* serve =
-      app.add_subcommand("serve", "Serve until SIGTERM; SIGHUP reloads log, keys and certificate");
+      app.add_subcommand("serve", "Serve until SIGTERM; SIGHUP reloads configuration, keys and certificates");
   const auto takes_over = std::make_shared<bool>(false);
   serve->add_flag("--take-over", *takes_over,
                   "Replace the server at server.control_socket, if one is there, without losing a request");
