@@ -1,7 +1,7 @@
 // What an operator relies on: probes, metrics, logs, crashes, stops, restarts, and errors at start.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -279,7 +279,11 @@ describe('the life of the server', { timeout: 240_000 }, () => {
     const server = await startServer({ env: { ...quickStop, PAM_LIMITS__REQUEST: '1s' } });
     const account = await newAccount(server);
 
-    process.kill(server.pids.postgres, 'SIGKILL');
+    // A backend may answer once more before it notices that its postmaster is gone.
+    const { postgres } = server.pids;
+    const backends = readFileSync(`/proc/${postgres}/task/${postgres}/children`, 'utf8').trim().split(' ');
+    process.kill(postgres, 'SIGKILL');
+    await until(() => backends.every((pid) => !existsSync(`/proc/${pid}`)), 'the backends to end', 10);
     const answers = await Promise.all([...Array.from({ length: 10 }, () => refresh(server, account.refresh_token)),
       getUser(server, account.access_token), signIn(server, account.email, account.password),
       signUp(server, newEmail(), newPassword()), logOut(server, account.access_token)]);
