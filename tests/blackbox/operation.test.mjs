@@ -11,6 +11,9 @@ import { assertProblem, assertTokenResponse, call, callInternal, claimsOf, forge
 import { connect } from './support/raw.mjs';
 import { quickStop, run, startServer, temporaryFolder, until } from './support/server.mjs';
 
+/** Backends and helpers of a postmaster. */
+const childrenOf = (pid) => readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);
+
 describe('the internal port', { timeout: 120_000 }, () => {
   let server;
   before(async () => (server = await startServer({ env: quickStop })));
@@ -161,6 +164,40 @@ describe('overload', { timeout: 120_000 }, () => {
   });
 });
 
+describe('a database that stands still', { timeout: 120_000 }, () => {
+  test('lets few in for its queue, however quickly that queue refuses the rest', async () => {
+    const server = await startServer({ env: { ...quickStop, PAM_SERVER__SHARDS: '1', PAM_LIMITS__REQUEST: '1s',
+      PAM_DATABASE__QUEUE_LIMIT: '16', PAM_ADMISSION__READ: '1000', PAM_ADMISSION__WRITE: '1000' } });
+    const { access_token: token } = await newAccount(server);
+    const limit = () => metric(server, 'pam_admission_limit', 'class="read"');
+    assert.equal(await limit(), 1000);
+    const { postgres } = server.pids;
+    const database = [postgres, ...childrenOf(postgres)]; // the postmaster, too, or it makes new backends
+
+    let isOver = false;
+    let others = 0;
+    const client = async () => {
+      while (!isOver) {
+        const answer = await getUser(server, token);
+        if (answer.status !== 200) assertProblem(answer, 503, 'over_capacity');
+        else if (!isOver) ++others;
+      }
+    };
+    database.forEach((pid) => process.kill(pid, 'SIGSTOP'));
+    const clients = Promise.all(Array.from({ length: 200 }, client));
+    try {
+      await until(async () => (await limit()) === 16, 'the bound to close', 20);
+    } finally {
+      database.forEach((pid) => process.kill(pid, 'SIGCONT'));
+    }
+    await until(async () => others > 1000 && (await limit()) > 16, 'the bound to open', 20);
+    isOver = true;
+    await clients;
+    forget(server);
+    await server.stop();
+  });
+});
+
 describe('the life of the server', { timeout: 240_000 }, () => {
   test('a restart keeps accounts, sessions and logouts', async () => {
     const data = join(temporaryFolder(), 'data');
@@ -280,9 +317,8 @@ describe('the life of the server', { timeout: 240_000 }, () => {
     const account = await newAccount(server);
 
     // A backend may answer once more before it notices that its postmaster is gone.
-    const { postgres } = server.pids;
-    const backends = readFileSync(`/proc/${postgres}/task/${postgres}/children`, 'utf8').trim().split(' ');
-    process.kill(postgres, 'SIGKILL');
+    const backends = childrenOf(server.pids.postgres);
+    process.kill(server.pids.postgres, 'SIGKILL');
     await until(() => backends.every((pid) => !existsSync(`/proc/${pid}`)), 'the backends to end', 10);
     const answers = await Promise.all([...Array.from({ length: 10 }, () => refresh(server, account.refresh_token)),
       getUser(server, account.access_token), signIn(server, account.email, account.password),
