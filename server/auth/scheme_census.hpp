@@ -29,7 +29,7 @@ class scheme_census {
 
  private:
   enum class kind : std::uint8_t { unknown, own, imported };
-  static constexpr std::size_t slots = 1024;
+  static constexpr std::size_t slots = 16'384;  ///< a byte each; the share is known to half of 1/sqrt(slots)
 
   [[nodiscard]] std::uint64_t number_of(std::string_view text) const;
 

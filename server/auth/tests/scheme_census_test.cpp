@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 namespace {
 
 using pam::auth::scheme_census;
@@ -16,10 +18,10 @@ uuid account(unsigned number) {
   return id;
 }
 
-int imported_stand_ins(const scheme_census& census) {
+int imported_stand_ins(const scheme_census& census, const std::string& who = "nobody") {
   int imported = 0;
   for (int i = 0; i < 10'000; ++i) {
-    const std::string stand_in = census.stand_in("nobody" + std::to_string(i) + "@example.com");
+    const std::string stand_in = census.stand_in(who + std::to_string(i) + "@example.com");
     if (!stand_in.empty()) EXPECT_EQ(stand_in, bcrypt);
     imported += stand_in.empty() ? 0 : 1;
   }
@@ -41,6 +43,19 @@ TEST(scheme_census, unknown_subjects_have_imported_hashes_as_often_as_accounts_d
 
   EXPECT_GT(imported, 1900);
   EXPECT_LT(imported, 3100);
+}
+
+// Ten thousand samples of a stranger find a share that is wrong by a few per cent.
+TEST(scheme_census, knows_the_share_of_many_accounts_to_a_fraction_of_a_per_cent) {
+  constexpr unsigned rounds = 30;
+  double error = 0;
+  for (unsigned round = 0; round < rounds; ++round) {
+    scheme_census census;
+    for (unsigned i = 0; i < 20'000; ++i) census.note(account(round * 20'000 + i), i % 2 == 0 ? bcrypt : own);
+    error += std::abs(imported_stand_ins(census, "nobody" + std::to_string(round) + '.') / 10'000.0 - 0.5);
+  }
+
+  EXPECT_LT(error / rounds, 0.0075);
 }
 
 TEST(scheme_census, where_all_are_imported_unknown_subjects_are_as_well) {
