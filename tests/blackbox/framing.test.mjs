@@ -3,7 +3,6 @@
 // most of them unusual but right, so that all three accept them; the seed is in the name of the test.
 // PAM_TEST_SEED repeats one run, PAM_TEST_FRAMING_CASES (1,000) makes it longer.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import http from 'node:http';
 import net from 'node:net';
@@ -11,7 +10,7 @@ import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
 import { startHaproxy, startNginx, versionOf } from './support/balancers.mjs';
-import { binary, until } from './support/server.mjs';
+import { binary, run, until } from './support/server.mjs';
 
 const cases = Number(process.env.PAM_TEST_FRAMING_CASES ?? 1000);
 const seed = Number(process.env.PAM_TEST_SEED ?? Date.now() % 2 ** 31);
@@ -134,18 +133,17 @@ const asRead = (method, target, body) => `${method} ${target} ${body.length} ${c
 
 /** The network layer with a handler that tells what it read. */
 async function startReader() {
-  const child = spawn(join(dirname(binary), 'framing_server'), { stdio: ['ignore', 'pipe', 'inherit'] });
-  let said = '';
+  const { child, output, exited } = run([], {}, { program: join(dirname(binary), 'framing_server') });
   let ended = null;
-  child.on('error', (error) => (ended = error));
-  child.on('exit', (code, signal) => (ended ??= code ?? signal));
-  process.on('exit', () => child.kill('SIGKILL'));
-  child.stdout.on('data', (bytes) => (said += bytes));
+  exited.then((how) => (ended = how), (error) => (ended = error.message));
   await until(() => {
-    assert.equal(ended, null, `framing_server ended: ${ended} (built by ./dev test --only blackbox)`);
-    return said.endsWith('\n');
+    assert.equal(ended, null, `framing_server ended: ${JSON.stringify(ended)} (built by ./dev test --only blackbox)`);
+    return output.all.endsWith('\n');
   }, 'the server to say its port');
-  return { port: Number(said), stop: () => child.kill('SIGTERM') };
+  return { port: Number(output.all), async stop() {
+    child.kill('SIGTERM');
+    assert.deepEqual(await exited, { code: 0, signal: null }, output.all);
+  } };
 }
 
 describe('framing', { timeout: 100_000 + cases * 100 }, () => {
@@ -206,7 +204,7 @@ describe('framing', { timeout: 100_000 + cases * 100 }, () => {
       upstream.closeAllConnections?.();
       upstream.close();
     }
-    server?.stop();
+    await server?.stop();
   });
 
   /** What the server read, and whether it refused the next. */

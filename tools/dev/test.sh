@@ -4,7 +4,7 @@
 test_preset=asan
 # Not the benches: they count allocations by an operator new of their own.
 tsan_targets=(api_tests auth_tests cli_tests crypto_tests db_core_tests net_tests protocol_tests runtime_tests
-  schema_tests swarm_tests db_pg_tests pam-auth)
+  schema_tests swarm_tests db_pg_tests framing_server pam-auth)
 
 # test_ctest NAME LABELS [OPTION...]   GoogleTest and other ctest entries with these labels (a regular expression)
 test_ctest() {

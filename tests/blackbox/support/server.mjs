@@ -48,14 +48,15 @@ export function temporaryFolder() {
 
 /**
  * Runs the binary and collects what it says. `exited` resolves with {code, signal}.
+ * @param options.program  another one than the server, built beside it
  * @param options.through  a command that ends in running the one it is given: [program, argument...]
  * @param options.descriptors  passed on from 3 up
  */
-export function run(args, env = {}, { through = [], descriptors = [] } = {}) {
+export function run(args, env = {}, { program = binary, through = [], descriptors = [] } = {}) {
   const inherited = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.startsWith('PAM_')));
-  const [program, ...rest] = [...through, binary, ...args];
-  const child = spawn(program, rest, { env: { ...inherited, ...env },
+  const [first, ...rest] = [...through, program, ...args];
+  const child = spawn(first, rest, { env: { ...inherited, ...env },
     stdio: ['ignore', 'pipe', 'pipe', ...descriptors] });
   children.add(child);
   const output = { all: '', err: '' };
