@@ -13,11 +13,14 @@
 
 #include "async/tuple_await.hpp"
 #include "db/detail/database_impl.hpp"
+#include "db/detail/failure.hpp"
 #include "db/detail/traced_step.hpp"
 
 namespace pam::db {
 
 namespace asio = boost::asio;
+
+using detail::failure_of;
 
 namespace {
 
@@ -30,14 +33,6 @@ detail::core_limits limits_of(const config& settings) {
   // By then a connection that stalled has been closed, what it ran was cancelled and has been sent again.
   limits.outcome_grace = settings.stall_limit + settings.stall_grace;
   return limits;
-}
-
-error failure_of(errc code, outcome what, std::string_view detail) {
-  error failure;
-  failure.code = code;
-  failure.outcome = what;
-  failure.detail = detail;
-  return failure;
 }
 
 }  // namespace

@@ -73,6 +73,17 @@ struct entry {
   std::uint8_t replans = 0;
 };
 
+/// The parameter that names the row a statement locks; empty when it names none.
+inline std::string_view row_key(const entry& item) {
+  const statement::options& opts = item.what->opts;
+  if (opts.rank == lock_rank::none || opts.conflict_key < 0) return {};
+  return item.values.value(static_cast<std::size_t>(opts.conflict_key));
+}
+
+inline bool is_same_row(const entry& a, const entry& b) {
+  return a.what->opts.rank == b.what->opts.rank && !row_key(a).empty() && row_key(a) == row_key(b);
+}
+
 /// Doubly linked list through the entries themselves: O(1) removal when a caller leaves.
 class entry_list {
  public:

@@ -54,6 +54,9 @@ struct core_counters {
 /// broken and must be closed and `lose`d. After every call the driver collects the effects.
 class pipeline_core {
  public:
+  /// A statement that was under way on this many lost connections may be what kills them.
+  static constexpr std::uint8_t losses_before_alone = 2;
+
   using channel = std::size_t;
 
   struct effects {
