@@ -175,23 +175,28 @@ describe('a database that stands still', { timeout: 120_000 }, () => {
     const database = [postgres, ...childrenOf(postgres)]; // the postmaster, too, or it makes new backends
 
     let isOver = false;
-    let others = 0;
+    let served = 0;
     const client = async () => {
       while (!isOver) {
         const answer = await getUser(server, token);
-        if (answer.status !== 200) assertProblem(answer, 503, 'over_capacity');
-        else if (!isOver) ++others;
+        if (answer.status === 200) ++served;
+        else assertProblem(answer, 503, 'over_capacity');
       }
     };
     database.forEach((pid) => process.kill(pid, 'SIGSTOP'));
     const clients = Promise.all(Array.from({ length: 200 }, client));
+    const ended = clients.catch(() => {}); // told below: a client that fails ends the wait
     try {
-      await until(async () => (await limit()) === 16, 'the bound to close', 20);
+      try {
+        await Promise.race([clients, until(async () => (await limit()) === 16, 'the bound to close', 20)]);
+      } finally {
+        database.forEach((pid) => process.kill(pid, 'SIGCONT'));
+      }
+      await Promise.race([clients, until(async () => served > 1000 && (await limit()) > 16, 'the bound to open', 20)]);
     } finally {
-      database.forEach((pid) => process.kill(pid, 'SIGCONT'));
+      isOver = true;
+      await ended;
     }
-    await until(async () => others > 1000 && (await limit()) > 16, 'the bound to open', 20);
-    isOver = true;
     await clients;
     forget(server);
     await server.stop();

@@ -26,15 +26,12 @@ if (process.env.NODE_TEST_CONTEXT) after(endAll);
 
 /** Resolves with the first truthy value of `condition`; rejects with `what` after `seconds`. */
 export async function until(condition, what, seconds = 30) {
-  let left = seconds * 1000;
-  for (let before = Date.now(); ;) {
+  const end = Date.now() + seconds * 1000;
+  for (;;) {
     const value = await condition();
     if (value) return value;
-    if (left < 0) throw new Error(`gave up waiting for ${what}`);
+    if (Date.now() > end) throw new Error(`gave up waiting for ${what}`);
     await new Promise((next) => setTimeout(next, 20));
-    const now = Date.now();
-    left -= Math.min(now - before, 10_000); // nobody waits while the whole process stands still (SIGSTOP)
-    before = now;
   }
 }
 
