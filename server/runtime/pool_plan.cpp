@@ -1,7 +1,6 @@
 #include "server/runtime/pool_plan.hpp"
 
 #include <algorithm>
-#include <optional>
 
 namespace pam::runtime {
 
@@ -136,6 +135,25 @@ room_verdict judge_room(const pool_shape& shape, const std::vector<room_limit>& 
     if (!waits) break;
   }
   return verdict;
+}
+
+queue_shape queue_shape_of(const configuration& settings) {
+  return {.queue = settings.database.queue_limit,
+          .reads = settings.admission.read,
+          .writes = settings.admission.write};
+}
+
+std::optional<queue_shortfall> judge_queue(const queue_shape& shape) {
+  const std::uint64_t admitted = shape.reads + shape.writes;
+  if (shape.queue >= admitted) return std::nullopt;
+  queue_shortfall found;
+  found.text = "database.queue_limit is " + std::to_string(shape.queue) +
+               ", but admission.read + admission.write let in " + std::to_string(shape.reads) + " + " +
+               std::to_string(shape.writes) + " = " + std::to_string(admitted) + " requests";
+  found.cure = "set database.queue_limit to " + std::to_string(admitted) +
+               ", or lower admission.read and admission.write to " + std::to_string(shape.queue) +
+               " together";
+  return found;
 }
 
 std::uint64_t descriptors_beside_clients(const pool_shape& shape) {

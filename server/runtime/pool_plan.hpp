@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -76,6 +77,23 @@ struct room_verdict {
 /// Holds the pools against what servers state. The first limit that refuses wins, else the first that lets
 /// wait. Without limits everything fits.
 [[nodiscard]] room_verdict judge_room(const pool_shape& shape, const std::vector<room_limit>& limits);
+
+/// The queue of a shard's pipelines, and the requests that admission lets stand in it.
+struct queue_shape {
+  std::uint64_t queue = 0;   ///< database.queue_limit
+  std::uint64_t reads = 0;   ///< admission.read
+  std::uint64_t writes = 0;  ///< admission.write
+};
+[[nodiscard]] queue_shape queue_shape_of(const configuration& settings);
+
+/// A queue that is smaller than what admission lets in: both numbers, and the values that would be right.
+struct queue_shortfall {
+  std::string text;
+  std::string cure;
+};
+/// Who is refused by the queue has cost work by then, and hides from the door how much can be carried
+/// (docs/adr/0076). @return nothing where all who are admitted find a place
+[[nodiscard]] std::optional<queue_shortfall> judge_queue(const queue_shape& shape);
 
 /// Descriptors a process needs beside those of its clients: databases (a stalled pipeline is replaced before
 /// it is closed, a cancel request has a connection of its own), event loops, listeners, the internal port,

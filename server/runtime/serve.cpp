@@ -6,6 +6,7 @@
 
 #include "server/runtime/descriptor_limit.hpp"
 #include "server/runtime/log.hpp"
+#include "server/runtime/pool_plan.hpp"
 #include "server/runtime/server.hpp"
 #include "server/runtime/server_room.hpp"
 
@@ -37,6 +38,17 @@ boost::system::result<start_up, start_error> receive_start(const configuration& 
   given.replaced = std::move(*found);
   merge_listeners(given.listeners, given.replaced->take_listeners());
   return given;
+}
+
+/// A start is not refused: the server works, and refuses late what it could have refused early.
+void check_queue(const queue_shape& shape, logger& log) {
+  const auto shortfall = judge_queue(shape);
+  if (!shortfall) return;
+  log.warn("queue_short",
+           {{"queue_limit", shape.queue},
+            {"admitted", shape.reads + shape.writes},
+            {"detail", shortfall->text + ": " + shortfall->cure}},
+           "in an overload requests are refused after work was done for them");
 }
 
 /// Whether the pools fit into what PostgreSQL or the pooler grants, successors included.
@@ -87,6 +99,7 @@ int run_serve(const std::string& config_file, bool takes_over, const environment
   if (auto fitted = prepare_descriptors(*settings, *log); fitted.has_error()) return refuse(fitted.error());
   auto given = receive_start(*settings, takes_over, variables);
   if (given.has_error()) return refuse(given.error());
+  check_queue(queue_shape_of(*settings), *log);
   const pool_shape shape = pool_shape_of(*settings);
   // Beside loading and binding, which take as long.
   auto room = std::async(std::launch::async, ask_server_room, *settings);

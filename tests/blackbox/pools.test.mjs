@@ -42,6 +42,15 @@ describe('a server that starts', { timeout: 60_000 }, () => {
     assert.match(said?.detail ?? server.output.all, /= 130 connections, but PgBouncer has a pool of \d+: set database\.leases to \d, or raise pool_size to 130$/);
   });
 
+  test('warns of a queue with fewer places than admission lets in', async () => {
+    const server = await it.serve({ env: { ...quickStop, PAM_DATABASE__QUEUE_LIMIT: '4096' } });
+    await server.stop();
+
+    const [said] = told(server, 'queue_short');
+    assert.deepEqual([said?.queue_limit, said?.admitted], [4096, 8192], server.output.all);
+    assert.match(said.detail, /set database\.queue_limit to 8192, or lower/);
+  });
+
   test('refuses when its pools and those of its successors exceed what PostgreSQL grants', async () => {
     const said = await refusal({ ...direct(), PAM_SERVER__PROCESSES: '30' });
 

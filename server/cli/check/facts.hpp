@@ -19,6 +19,7 @@ using setting_map = std::map<std::string, std::string, std::less<>>;
 /// What we ask for ourselves: from the configuration.
 struct own_facts {
   runtime::pool_shape pools{};
+  runtime::queue_shape queue{};
   std::uint64_t client_limit = 0;  ///< HTTP connections of a shard
   std::size_t statements = 0;      ///< prepared on a connection
   std::chrono::milliseconds request_limit{10'000};

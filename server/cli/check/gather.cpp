@@ -65,6 +65,7 @@ bool is_local(const std::string& host) {
 own_facts own_of(const runtime::configuration& settings, unsigned processes) {
   own_facts own;
   own.pools = runtime::pool_shape_of(settings, processes);
+  own.queue = runtime::queue_shape_of(settings);
   own.client_limit = settings.limits.connections;
   own.statements = auth::statement_catalogue().size();
   own.request_limit = settings.limits.request;

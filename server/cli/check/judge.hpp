@@ -14,6 +14,7 @@ void judge_postgres(const facts& all, findings& out);
 void judge_replication(const postgres_facts& server, findings& out);
 void judge_role(const facts& all, findings& out);
 void judge_pools(const facts& all, findings& out);
+void judge_queue(const facts& all, findings& out);
 void judge_pooler(const facts& all, findings& out);
 void judge_host(const facts& all, findings& out);
 

@@ -102,6 +102,7 @@ findings judge(const facts& all) {
   findings out;
   judge_pooler(all, out);
   judge_pools(all, out);
+  judge_queue(all, out);
   if (all.route.unreachable.empty()) judge_role(all, out);
   judge_postgres(all, out);
   judge_host(all, out);

@@ -277,6 +277,14 @@ void judge_pools(const facts& all, findings& out) {
   }
 }
 
+void judge_queue(const facts& all, findings& out) {
+  const auto shortfall = runtime::judge_queue(all.own.queue);
+  if (!shortfall) return;
+  out.push_back({severity::warning, "database.queue_limit",
+                 shortfall->text + ": in an overload some are refused after work was done for them",
+                 shortfall->cure});
+}
+
 void judge_pooler(const facts& all, findings& out) {
   if (!all.route.unreachable.empty()) {
     out.push_back({severity::danger, "route",

@@ -20,6 +20,7 @@ facts good() {
   facts all;
   all.today = std::chrono::sys_days{2026y / 11 / 25};
   all.own = {.pools = {.processes = 1, .shards = 2, .pipelines = 1, .leases = 4},
+             .queue = {.queue = 8'192, .reads = 4'096, .writes = 4'096},
              .client_limit = 7'500,
              .statements = 30,
              .user = "pam_app",
@@ -123,6 +124,9 @@ const row rules[] = {
      "pools.max_client_conn",
      "= 10 connections, 20 while successors take over, with looks at the console 24, PgBouncer takes "
      "max_client_conn 9"},
+    {"queue_below_what_is_admitted", [](facts& f) { f.own.queue.queue = 8'191; }, severity::warning,
+     "database.queue_limit",
+     "database.queue_limit is 8191, but admission.read + admission.write let in 4096 + 4096 = 8192 requests"},
     {"pool_above_max_db_connections", [](facts& f) { f.pooler.entry["max_connections"] = "20"; },
      severity::warning, "pools.max_db_connections", "20 is below the pool of 40"},
     {"pool_above_postgres", [](facts& f) { server(f)["max_connections"] = "30"; }, severity::danger,

@@ -148,6 +148,24 @@ TEST(pool_plan, a_limit_that_refuses_wins_over_one_that_lets_wait) {
   }
 }
 
+TEST(queue, is_long_enough_where_everybody_who_is_admitted_finds_a_place) {
+  EXPECT_FALSE(judge_queue(queue_shape_of(configuration{})));
+  EXPECT_FALSE(judge_queue({.queue = 30, .reads = 10, .writes = 20}));
+}
+
+TEST(queue, one_that_is_too_short_is_told_with_both_numbers_and_the_values_that_are_right) {
+  const auto settings = configured("[database]\nqueue_limit = 4096\n[admission]\nwrite = 1000\n");
+
+  const auto found = judge_queue(queue_shape_of(settings));
+
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->text,
+            "database.queue_limit is 4096, but admission.read + admission.write let in 4096 + 1000 = 5096 "
+            "requests");
+  EXPECT_EQ(found->cure,
+            "set database.queue_limit to 5096, or lower admission.read and admission.write to 4096 together");
+}
+
 TEST(descriptors, those_of_clients_are_what_databases_loops_and_files_leave) {
   pool_shape some;
   some.shards = 4;
