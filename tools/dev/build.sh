@@ -6,6 +6,20 @@ configure_preset() {
   if is_ci && [[ "$1" =~ ^(release|asan)$ ]]; then echo "ci-$1"; else echo "$1"; fi
 }
 
+# The presets people may name; those of CI are the same with warnings as errors.
+require_preset() {
+  local known
+  known=$(sed -n '/"buildPresets"/,/]/s/.*"configurePreset": "\([^"]*\)".*/\1/p' CMakePresets.json)
+  grep -qxF -- "$1" <<<"$known" || die "no preset '$1': use one of ${known//$'\n'/, }"
+}
+
+# dev_build [PRESET [TARGET...]]
+dev_build() {
+  require_preset "${1:-dev}"
+  ensure_packages build
+  build_preset "${@:-dev}"
+}
+
 # build_preset PRESET [TARGET...]   builds into build/PRESET; everything without a target
 build_preset() {
   local preset="$1" folder="build/$1" stamp

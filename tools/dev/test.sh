@@ -228,7 +228,10 @@ dev_test() {
   while [ $# -gt 0 ]; do
     case "$1" in
       --only) only="${2:?--only needs a label}" && shift ;;
-      --preset) test_preset="${2:?--preset needs a name}" && shift ;;
+      --preset)
+        test_preset="${2:?--preset needs a name}" && shift
+        require_preset "$test_preset"
+        ;;
       *) die "test does not know '$1'; see ./dev help" ;;
     esac
     shift

@@ -45,6 +45,14 @@ TEST(suggest, scales_with_memory_within_bounds) {
                     HasSubstr("work_mem = 64MB "), HasSubstr("max_wal_size = 16GB ")));
 }
 
+TEST(suggest, has_huge_pages_for_all_shared_memory) {
+  // 2,632 is what PostgreSQL 15 says of shared_buffers = 5GB (SHOW shared_memory_size_in_huge_pages).
+  EXPECT_THAT(suggest({20 * gibibyte, 8}),
+              AllOf(HasSubstr("shared_buffers = 5GB "), HasSubstr("huge_pages = try "),
+                    HasSubstr("vm.nr_hugepages = 2672 ")));
+  EXPECT_THAT(suggest({2 * gibibyte, 2}), HasSubstr("vm.nr_hugepages = 296 "));
+}
+
 TEST(suggest, scales_workers_and_the_pool_with_cores) {
   EXPECT_THAT(suggest({16 * gibibyte, 1}),
               AllOf(HasSubstr("and 1 core\n"), HasSubstr("max_worker_processes = 8 "),
