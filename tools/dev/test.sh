@@ -261,7 +261,7 @@ dev_test() {
       ;;
     versions)
       ensure_packages build run test
-      build_preset "$test_preset" schema_pgtests plan_pgtests domain_pgtests upgrade_pgtests
+      build_preset "$test_preset" schema_pgtests plan_pgtests db_pg_tests domain_pgtests upgrade_pgtests
       test_versions
       ;;
     format) ensure_packages format test && test_format ;;
