@@ -1,8 +1,5 @@
-#include <array>
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -13,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "bench/database/parts.hpp"
+#include "bench/database/shell.hpp"
 
 namespace pam::bench {
 
@@ -25,11 +23,11 @@ constexpr std::size_t more = 12'000;
 /// This program without debug information: valgrind 3.19 gives up on what clang 19 writes there (DWARF 5).
 class stripped_copy {
  public:
-  stripped_copy()
-      : path_(std::filesystem::temp_directory_path() / fmt::format("pam_bench_db_{}_stripped", ::getpid())) {
+  explicit stripped_copy(const plan& how)
+      : path_(std::filesystem::path{how.scratch} / fmt::format("pam_bench_db_{}_stripped", ::getpid())) {
     const std::string command = fmt::format("strip -o '{}' '{}'", path_.string(),
                                             std::filesystem::read_symlink("/proc/self/exe").string());
-    if (std::system(command.c_str()) != 0) throw std::runtime_error("failed: " + command);
+    run_command(command);
   }
   ~stripped_copy() {
     std::error_code ignored;
@@ -51,15 +49,8 @@ double instructions(const plan& how, const stripped_copy& program, const char* w
       "--statements {} --pipelines {} --batch {} --batches-in-flight {} --env '{}' --kept-data --keep-data "
       "2>&1",
       program.path(), way, statement, statements, how.pipelines, how.batch, how.batches_in_flight, how.env);
-  struct close_pipe {
-    void operator()(std::FILE* pipe) const { ::pclose(pipe); }
-  };
-  const std::unique_ptr<std::FILE, close_pipe> pipe{::popen(command.c_str(), "r")};
-  if (!pipe) throw std::runtime_error("cannot run valgrind");
   constexpr std::string_view label = "Collected : ";
-  std::string output;
-  std::array<char, 4096> chunk{};
-  while (std::fgets(chunk.data(), chunk.size(), pipe.get()) != nullptr) output += chunk.data();
+  const std::string output = output_of(command);
   const auto at = output.find(label);
   if (at == std::string::npos) throw std::runtime_error("callgrind counted nothing:\n" + output);
   return std::strtod(output.c_str() + at + label.size(), nullptr);
@@ -68,7 +59,7 @@ double instructions(const plan& how, const stripped_copy& program, const char* w
 }  // namespace
 
 void measure_instructions(const plan& how, report& into) {
-  const stripped_copy program;
+  const stripped_copy program{how};
   for (const subject& of : weighed_subjects(how)) {
     for (const route* way : available_routes(how)) {
       const double few = instructions(how, program, way->name, of.name, fewer);

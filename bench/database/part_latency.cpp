@@ -2,14 +2,16 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
-#include <memory>
+#include <sstream>
 #include <stdexcept>
+#include <string>
 
 #include <fmt/format.h>
 
 #include "bench/database/load.hpp"
 #include "bench/database/parts.hpp"
 #include "bench/database/pgbench.hpp"
+#include "bench/database/shell.hpp"
 
 namespace pam::bench {
 
@@ -23,15 +25,11 @@ double flush_time_ms(const plan& how) {
   const std::string file = how.socket_dir + "/../flush.tmp";
   const std::string command =
       fmt::format("'{}/pg_test_fsync' -s 1 -f '{}' 2>&1; rm -f '{}'", how.pg_bin, file, file);
-  struct close_pipe {
-    void operator()(std::FILE* pipe) const { ::pclose(pipe); }
-  };
-  const std::unique_ptr<std::FILE, close_pipe> pipe{::popen(command.c_str(), "r")};
-  if (!pipe) throw std::runtime_error("cannot run pg_test_fsync");
-  std::array<char, 512> line{};
+  std::istringstream lines{output_of(command)};
   double rate = 0;
-  while (std::fgets(line.data(), line.size(), pipe.get()) != nullptr) {
-    if (rate == 0) std::sscanf(line.data(), " fdatasync %lf ops/sec", &rate);  // the first is of one write
+  // The first is of one write.
+  for (std::string line; rate == 0 && std::getline(lines, line);) {
+    std::sscanf(line.c_str(), " fdatasync %lf ops/sec", &rate);
   }
   if (rate == 0) throw std::runtime_error("pg_test_fsync did not say how long fdatasync takes");
   return 1000 / rate;

@@ -1,12 +1,9 @@
 #include "bench/database/pgbench.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <memory>
 #include <stdexcept>
 #include <string>
 
@@ -15,22 +12,11 @@
 #include <fmt/format.h>
 
 #include "bench/database/process_cost.hpp"
+#include "bench/database/shell.hpp"
 
 namespace pam::bench {
 
 namespace {
-
-std::string output_of(const std::string& command) {
-  struct close_pipe {
-    void operator()(std::FILE* pipe) const { ::pclose(pipe); }
-  };
-  const std::unique_ptr<std::FILE, close_pipe> pipe{::popen(command.c_str(), "r")};
-  if (!pipe) throw std::runtime_error("cannot run pgbench");
-  std::string output;
-  std::array<char, 4096> chunk{};
-  while (std::fgets(chunk.data(), chunk.size(), pipe.get()) != nullptr) output += chunk.data();
-  return output;
-}
 
 double number_after(const std::string& output, const char* label) {
   const std::string sought{label};
@@ -41,8 +27,8 @@ double number_after(const std::string& output, const char* label) {
 
 class script_file {
  public:
-  explicit script_file(const std::string& script)
-      : path_(std::filesystem::temp_directory_path() / fmt::format("pam_bench_db_{}.sql", ::getpid())) {
+  script_file(const plan& how, const std::string& script)
+      : path_(std::filesystem::path{how.scratch} / fmt::format("pam_bench_db_{}.sql", ::getpid())) {
     std::ofstream{path_} << script;
   }
   ~script_file() {
@@ -61,7 +47,7 @@ class script_file {
 
 reference_sample run_pgbench(const plan& how, const route& way, const hot_statement& statement, int clients,
                              bool has_checkpoint) {
-  const script_file file{statement.pgbench_script};
+  const script_file file{how, statement.pgbench_script};
   const std::string script = statement.pgbench_script.empty()
                                  ? std::string{"-S"}
                                  : fmt::format("-D sessions={} -f '{}'", how.sessions, file.path());

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,8 @@ struct plan {
   std::string superuser = "postgres";
   std::string pg_bin = "/usr/lib/postgresql/15/bin";
   std::string env;  ///< the file of services.sh that says all this
+
+  std::string scratch = std::filesystem::temp_directory_path().string();  ///< for small files of a part
 
   std::vector<std::string> routes;  ///< names of those to measure; empty: every one that has a server
 

@@ -1,10 +1,12 @@
 #include "bench/database/report.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
@@ -13,8 +15,22 @@ namespace pam::bench {
 
 namespace {
 
+// JSON has no number for what is none.
 std::string text_of(std::optional<double> value) {
-  return value ? fmt::format("{:.4g}", *value) : std::string{"null"};
+  return value && std::isfinite(*value) ? fmt::format("{:.4g}", *value) : std::string{"null"};
+}
+
+std::string json_string(std::string_view text) {
+  std::string out = "\"";
+  for (const char each : text) {
+    if (static_cast<unsigned char>(each) < 0x20) {
+      out += fmt::format("\\u{:04x}", static_cast<unsigned>(each));
+      continue;
+    }
+    if (each == '"' || each == '\\') out += '\\';
+    out += each;
+  }
+  return out + "\"";
 }
 
 std::string column_of(std::optional<double> value) {
@@ -38,7 +54,8 @@ double median(std::vector<double> values) {
 
 std::string json_of(const std::vector<double>& values) {
   std::string text = "[";
-  for (const double value : values) text += fmt::format("{}{:.6g}", text.size() == 1 ? "" : ",", value);
+  for (const double value : values)
+    text += (text.size() == 1 ? "" : ",") + (std::isfinite(value) ? fmt::format("{:.6g}", value) : "null");
   return text + "]";
 }
 
@@ -71,16 +88,17 @@ void report::add_picture(std::string title, std::string svg) {
 
 std::string report::json() const {
   std::string text = fmt::format(R"([
-{{"name":"run","ours":null,"note":"{}"}})",
-                                 run_);
+{{"name":"run","ours":null,"note":{}}})",
+                                 json_string(run_));
   for (const finding& one : findings_) {
     const std::optional<bool> met = one.is_met();
-    text += fmt::format(R"(,
-{{"name":"{}","ours":{},"reference":{},"ratio":{},"target":{},"met":{},)"
-                        R"("less_is_better":{},"unit":"{}","note":"{}","samples":{}}})",
-                        one.name, text_of(one.ours), text_of(one.reference), text_of(one.ratio()),
-                        text_of(one.target), met ? (*met ? "true" : "false") : "null", one.less_is_better,
-                        one.unit, one.note, one.samples.empty() ? "null" : one.samples);
+    text +=
+        fmt::format(R"(,
+{{"name":{},"ours":{},"reference":{},"ratio":{},"target":{},"met":{},)"
+                    R"("less_is_better":{},"unit":{},"note":{},"samples":{}}})",
+                    json_string(one.name), text_of(one.ours), text_of(one.reference), text_of(one.ratio()),
+                    text_of(one.target), met ? (*met ? "true" : "false") : "null", one.less_is_better,
+                    json_string(one.unit), json_string(one.note), one.samples.empty() ? "null" : one.samples);
   }
   return text + "\n]\n";
 }

@@ -2,16 +2,15 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
-#include <exception>
 #include <fstream>
 #include <stdexcept>
-#include <utility>
 
 #include <unistd.h>
 
 #include <fmt/format.h>
+
+#include "bench/database/shell.hpp"
 
 namespace pam::bench {
 
@@ -28,6 +27,10 @@ std::string settings_for(const plan& how) {
 
 std::uint16_t port_of(const std::string& text) {
   return static_cast<std::uint16_t>(std::stoi(text));
+}
+
+std::filesystem::path folder_of_this_process() {
+  return std::filesystem::temp_directory_path() / fmt::format("pam_bench_db_{}", ::getpid());
 }
 
 }  // namespace
@@ -51,27 +54,18 @@ void read_services(const std::filesystem::path& env, plan& how) {
   if (how.socket_dir.empty()) throw std::runtime_error("no servers are described in " + env.string());
 }
 
-services::services(std::string script, plan& how) : script_(std::move(script)) {
-  directory_ = std::filesystem::temp_directory_path() / fmt::format("pam_bench_db_{}", ::getpid());
-  std::filesystem::create_directories(directory_);
+services::services(const std::string& script, plan& how)
+    : end_([script, directory = folder_of_this_process()] {
+        run_command(fmt::format("'{}' stop '{}'", script, directory.string()));
+        std::filesystem::remove_all(directory);
+      }) {
+  const std::filesystem::path directory = folder_of_this_process();
+  std::filesystem::create_directories(directory);
   ::setenv("PAM_TEST_PG_FSYNC", "on", 1);
   ::setenv("PAM_TEST_PG_SETTINGS", settings_for(how).c_str(), 1);
-  run("start");
-  read_services(directory_ / "env", how);
-}
-
-services::~services() {
-  try {
-    run("stop");
-    std::filesystem::remove_all(directory_);
-  } catch (const std::exception& failure) {
-    fmt::print(stderr, "{}\n", failure.what());
-  }
-}
-
-void services::run(const char* verb) const {
-  const std::string command = fmt::format("'{}' {} '{}'", script_, verb, directory_.string());
-  if (std::system(command.c_str()) != 0) throw std::runtime_error("failed: " + command);
+  run_command(fmt::format("'{}' start '{}'", script, directory.string()));
+  read_services(directory / "env", how);
+  how.scratch = directory.string();
 }
 
 }  // namespace pam::bench

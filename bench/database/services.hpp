@@ -3,23 +3,20 @@
 #include <filesystem>
 #include <string>
 
+#include "bench/database/caretaker.hpp"
 #include "bench/database/plan.hpp"
 
 namespace pam::bench {
 
-/// Private servers by tests/support/services.sh, stopped with the object.
+/// Private servers by tests/support/services.sh, stopped with the object, or with the process when that is
+/// interrupted or killed.
 class services {
  public:
-  /// Starts them, sized for a bench, and notes in `how` where they are.
-  services(std::string script, plan& how);
-  ~services();
-  services(const services&) = delete;
-  services& operator=(const services&) = delete;
+  /// Starts them, sized for a bench, and notes in `how` where they are. Call before there are threads.
+  services(const std::string& script, plan& how);
 
  private:
-  void run(const char* verb) const;
-  std::string script_;
-  std::filesystem::path directory_;
+  caretaker end_;
 };
 
 /// Reads the `env` file that services.sh wrote into `how`.

@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include "bench/database/shell.hpp"
 #include "server/auth/statements.hpp"
 #include "server/cli/migration_runner.hpp"
 
@@ -242,7 +243,7 @@ std::int64_t make_pgbench_tables(const plan& how) {
     const std::string command =
         fmt::format("'{}/pgbench' -i -q -s {} -h '{}' -p {} -U '{}' '{}' >/dev/null 2>&1", how.pg_bin, scale,
                     how.socket_dir, how.postgres_port, how.superuser, how.database);
-    if (std::system(command.c_str()) != 0) throw std::runtime_error("failed: " + command);
+    run_command(command);
     run(on, "GRANT SELECT ON pgbench_accounts, pgbench_branches TO PUBLIC");
   }
   return rows_of_a_scale * std::stoll(value(on, "SELECT count(*) FROM pgbench_branches"));
