@@ -249,9 +249,11 @@ void connection_set::on_readable(connection& from) {
 }
 
 bool connection_set::advance(connection& from) {
-  if (from.phase == phase::idle) begin_request(from);
+  const bool is_new = from.phase == phase::idle;
+  if (is_new) begin_request(from);
   switch (from.current->reader.advance(bounds_)) {
     case request_reader::stage::head:
+      if (is_new) expire_after(from, bounds_.header);  // most heads come whole and need no limit
       return true;
     case request_reader::stage::sized_body:
     case request_reader::stage::chunked_body:
@@ -281,7 +283,6 @@ void connection_set::begin_request(connection& from) {
   request.started = now_;
   request.deadline = now_ + bounds_.request;
   request.request_id = ids_.next(wall_now());
-  expire_after(from, bounds_.header);
 }
 
 void connection_set::begin_body(connection& from) {

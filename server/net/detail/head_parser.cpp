@@ -166,11 +166,13 @@ refusal find_decisive(const request_context& from, decisive_fields& found) {
 
 /// Host is `uri-host [":" port]` (RFC 9110 section 7.2): no user part, path, list or space.
 bool is_host(std::string_view text) {
-  const auto is_bad = [](unsigned char c) {
-    return c <= ' ' || c >= 0x7f ||
-           std::string_view("/?#@,\\\"<>^`{|}").find(static_cast<char>(c)) != std::string_view::npos;
-  };
-  if (std::any_of(text.begin(), text.end(), is_bad)) return false;
+  static constexpr std::array<bool, 256> is_bad = [] {
+    std::array<bool, 256> bad{};
+    for (std::size_t code = 0; code < bad.size(); ++code) bad[code] = code <= ' ' || code >= 0x7f;
+    for (const char c : std::string_view("/?#@,\\\"<>^`{|}")) bad[static_cast<unsigned char>(c)] = true;
+    return bad;
+  }();
+  if (std::ranges::any_of(text, [](char c) { return is_bad[static_cast<unsigned char>(c)]; })) return false;
   std::size_t end = text.find(':');
   if (text.starts_with('[')) {
     end = text.find(']');

@@ -79,23 +79,28 @@ std::string_view response_writer::write(const request_context& request, bool kee
   return {};
 }
 
+const std::string& response_writer::opening(unsigned status, std::time_t now) {
+  if (status == opening_status_ && now == opening_second_) return opening_;
+  opening_ = "HTTP/1.1 ";
+  append_number(opening_, status);
+  opening_ += ' ';
+  opening_ += reason(status);
+  opening_ += "\r\nDate: ";
+  const std::array<char, 29> date = format_http_date(now);
+  opening_.append(date.data(), date.size());
+  opening_status_ = status;
+  opening_second_ = now;
+  return opening_;
+}
+
 void response_writer::write_head(const request_context& request, bool keeps_alive, std::time_t now,
                                  std::string& to) {
   const response& out = request.out;
-  if (now != date_second_) {
-    date_second_ = now;
-    date_ = format_http_date(now);
-  }
-  to += "HTTP/1.1 ";
-  append_number(to, out.status);
-  to += ' ';
-  to += reason(out.status);
-  to += "\r\nDate: ";
-  to.append(date_.data(), date_.size());
+  to += opening(out.status, now);
   if (!has_no_content(out.status)) {
     if (!out.content().empty()) {
       to += "\r\nContent-Type: ";
-      append_clean(to, out.content_type);
+      to += out.content_type;  // a literal
     }
     to += "\r\nContent-Length: ";
     append_number(to, out.content().size());

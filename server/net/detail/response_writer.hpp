@@ -18,7 +18,7 @@ namespace pam::net::detail {
 /// A larger body is not copied behind its head. With its head a body of this size fits into one TLS record.
 inline constexpr std::size_t largest_joined_body = 15 * 1024;
 
-/// Turns an answer into bytes to write. Keeps the Date text for a second.
+/// Turns an answer into bytes to write. Keeps status line and Date for a second.
 /// Shard: one per server, not thread-safe.
 class response_writer {
  public:
@@ -33,11 +33,13 @@ class response_writer {
                                        std::chrono::system_clock::time_point now, std::string& to);
 
  private:
+  [[nodiscard]] const std::string& opening(unsigned status, std::time_t now);
   void write_head(const request_context& request, bool keeps_alive, std::time_t now, std::string& to);
 
   std::string keep_alive_line_;
-  std::time_t date_second_ = -1;
-  std::array<char, 29> date_{};
+  std::string opening_;  ///< status line and Date of the last answer: the next one's are often the same
+  unsigned opening_status_ = 0;
+  std::time_t opening_second_ = -1;
 };
 
 }  // namespace pam::net::detail

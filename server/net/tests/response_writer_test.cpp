@@ -49,6 +49,21 @@ TEST(response_writer, an_answer_is_complete) {
             "Cache-Control: no-store\r\nRetry-After: 3\r\n\r\n{}");
 }
 
+TEST(response_writer, each_answer_has_its_own_status_and_date) {
+  response_writer writer(75s);
+  const auto begin_of = [&](unsigned status, std::time_t at) {
+    request_context request;
+    request.out.status = status;
+    std::string text;
+    static_cast<void>(writer.write(request, true, std::chrono::system_clock::from_time_t(at), text));
+    return text.substr(0, text.find("GMT"));
+  };
+
+  EXPECT_EQ(begin_of(200, 784111777), "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 ");
+  EXPECT_EQ(begin_of(404, 784111777), "HTTP/1.1 404 Not Found\r\nDate: Sun, 06 Nov 1994 08:49:37 ");
+  EXPECT_EQ(begin_of(404, 784111778), "HTTP/1.1 404 Not Found\r\nDate: Sun, 06 Nov 1994 08:49:38 ");
+}
+
 TEST(response_writer, a_header_value_cannot_begin_another_header) {
   request_context request;
   request.out.set("Location", "/x\r\nSet-Cookie: a=b");
