@@ -43,13 +43,15 @@ async function measureStart(place) {
 }
 
 async function measureRequests(place, { ours, plain, nginx, users }) {
+  const floor = await place.floor(ours, get('/health'));
   const health = place.requests('health', [get('/health')]);
   const user = place.requests('user', users.map(({ access_token: token }) => get('/auth/v1/user', `Authorization: Bearer ${token}\r\n`)));
-  const seen = { nginx_plain: [], plain: [], nginx_tls: [], tls: [], user: [] };
+  const seen = { nginx_plain: [], plain: [], nginx_tls: [], floor: [], tls: [], user: [] };
   for (let i = 0; i < rounds; ++i) {
     seen.nginx_plain.push(await place.hammer(nginx, nginx.plain, health, { isTls: false }));
     seen.plain.push(await place.hammer(plain, plain.port, health, { isTls: false }));
     seen.nginx_tls.push(await place.hammer(nginx, nginx.tls, health));
+    seen.floor.push(await place.hammer(floor, floor.port, health));
     seen.tls.push(await place.hammer(ours, ours.port, health));
     seen.user.push(await place.hammer(ours, ours.port, user));
   }
@@ -60,6 +62,8 @@ async function measureRequests(place, { ours, plain, nginx, users }) {
   };
   ratio('P4 /health plaintext', 1.0, seen.plain, seen.nginx_plain);
   ratio('P4 /health TLS', 1.3, seen.tls, seen.nginx_tls);
+  // No target of ours: what is left of it for a server, and whether 1.3 can be reached on this machine.
+  ratio('floor: epoll and OpenSSL, /health TLS', 1.3, seen.floor, seen.nginx_tls);
   ratio('P4 GET /user TLS', 0.3, seen.user, seen.nginx_tls);
 }
 

@@ -1,6 +1,7 @@
 // Servers, nginx and generators of one bench, each on its core.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
+import tls from 'node:tls';
 import { createInterface } from 'node:readline';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -57,6 +58,17 @@ export class Place extends Stage {
     this.servers.push(child);
     await until(() => fetchText(values.PLAIN, '/').then(({ status }) => status === 200), 'nginx', 10);
     return Object.assign(child, { plain: values.PLAIN, tls: values.TLS });
+  }
+
+  /** Epoll and OpenSSL alone, with the bytes that `ours` answers to `request`. */
+  async floor(ours, request) {
+    const [port, answer] = [await freePort(), join(this.root, 'floor-answer')];
+    writeFileSync(answer, await this.raw(ours.port, request));
+    const child = start('taskset', ['-c', serverCore, join(this.bin, 'net_floor'), '--port', String(port), '--certificate', this.certificate,
+      '--key', join(this.root, 'localhost.key'), '--answer', answer], { log: join(this.root, 'log/floor.log') });
+    this.servers.push(child);
+    await until(() => this.raw(port, request).catch(() => false), 'net_floor', 10);
+    return Object.assign(child, { port });
   }
 
   /** A file of whole requests for net_client. */
@@ -123,6 +135,17 @@ export class Place extends Stage {
   async parts(mode, args = []) {
     const text = await run('taskset', ['-c', mode === 'hash' ? '0,1' : serverCore, join(this.bin, 'net_parts'), ...args.slice(0, 2), mode, ...args.slice(2)].map(String));
     return JSON.parse(text);
+  }
+
+  /** The first bytes of an answer over TLS. */
+  raw(port, request) {
+    return new Promise((done, fail) => {
+      const socket = tls.connect({ host: '127.0.0.1', port, ca: readFileSync(this.certificate), servername: 'localhost' }, () => socket.write(request));
+      socket.once('data', (bytes) => {
+        socket.destroy();
+        done(bytes);
+      }).once('error', fail);
+    });
   }
 
   /** One JSON request over TLS. */
