@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cmath>
 #include <ostream>
 #include <sstream>
 #include <stdexcept>
@@ -21,7 +20,6 @@ constexpr std::size_t buffer_bytes = 64 * 1024;
 constexpr int events_per_wake_up = 256;
 /// Ends per second and process while ramping down: a kind end, no storm of its own.
 constexpr std::uint32_t closes_per_turn = 64;
-constexpr std::chrono::seconds refresh_margin{10};
 
 sockaddr_in address_of(const std::string& text, std::uint16_t port) {
   sockaddr_in made{};
@@ -51,7 +49,8 @@ swarm::swarm(swarm_plan plan, const population& people, std::ostream& out)
       newcomers_(::epoll_create1(EPOLL_CLOEXEC)),
       users_(std::make_unique<swarm_user[]>(plan_.users)),
       buffer_(buffer_bytes),
-      random_(plan_.first + 1) {
+      random_(plan_.first + 1),
+      conduct_({plan_.think, plan_.read_share, plan_.list_share, plan_.refresh_share}) {
   if (epoll_ < 0 || newcomers_ < 0) throw std::runtime_error("epoll_create1 failed");
   epoll_event event{};
   event.events = EPOLLIN;
@@ -245,12 +244,7 @@ void swarm::serve_timers() {
     } else if (of.is_busy) {
       of.is_overdue = true;
     } else {
-      phase_tally& tally = now_tally();
-      const auto lateness = std::chrono::duration_cast<std::chrono::microseconds>(now_ - due.when);
-      ++tally.begun;
-      if (lateness > plan_.tolerance) ++tally.late;
-      tally.lateness += lateness;
-      tally.worst_lateness = std::max(tally.worst_lateness, lateness);
+      now_tally().begin(now_ - due.when, plan_.tolerance);
       act(of, due.when);
     }
   }
@@ -259,8 +253,7 @@ void swarm::serve_timers() {
 // No timer for each answer: nearly all of them come.
 void swarm::sweep() {
   // Who thinks longer while ramping signs in less often, too.
-  const double rate = plan_.sign_ins_per_second / slowness();
-  sign_in_budget_ = std::min(sign_in_budget_ + rate, std::max(1.0, 2 * rate));
+  conduct_.allow(plan_.sign_ins_per_second / slowness());
   for (std::uint32_t i = 0; i < plan_.users; ++i) {
     swarm_user& of = users_[i];
     if (of.is_busy && now_ > of.gives_up) fail(of, "no answer");
@@ -291,44 +284,27 @@ double swarm::slowness() const {
   return phase_ == phase::ramp ? plan_.ramp_factor : 1;
 }
 
-std::chrono::milliseconds swarm::think() const {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(plan_.think * slowness());
-}
-
-// As if the user had been thinking for long: what is left of a pause that one comes upon at any moment. Of
-// pauses of 0.5 to 1.5, long ones are come upon more often; evenly within one mean pause, second actions
-// would meet first ones, and half as many again would act after 30 s. Who appears wants to do something,
-// however long it thinks after that.
 void swarm::act_from_now_on(swarm_user& of) {
-  std::uniform_real_distribution<double> share(0, 1);
-  const double pause = std::sqrt(0.25 + 2 * share(random_));
-  of.next = now_ + std::chrono::duration_cast<clock::duration>(plan_.think * pause * share(random_));
+  of.next = conduct_.first_action(now_, random_);
   timers_.push({of.next, of.index, purpose::action});
 }
 
 void swarm::schedule(swarm_user& of) {
-  // From the intended start, not from now: a slow server does not lower the rate it is measured at.
-  std::uniform_real_distribution<double> share(0.5, 1.5);
-  of.next += std::chrono::duration_cast<clock::duration>(think() * share(random_));
+  of.next = conduct_.next_action(of.next, slowness(), random_);
   timers_.push({of.next, of.index, purpose::action});
 }
 
-bool swarm::is_token_ending(const swarm_user& of, std::chrono::seconds ahead) {
-  return of.expires_at < unix_seconds() + (ahead + refresh_margin).count();
+std::chrono::seconds swarm::token_left(const swarm_user& of) {
+  return std::chrono::seconds{of.expires_at - unix_seconds()};
 }
 
 operation swarm::choose(const swarm_user& of) {
-  if (!of.is_signed_in) return operation::sign_in;
-  const auto longest_pause = std::chrono::duration_cast<std::chrono::seconds>(think() * 3 / 2);
-  if (of.wants_storm || is_token_ending(of, longest_pause)) return operation::refresh;
-  std::uniform_real_distribution<double> draw(0, 1);
-  const double drawn = draw(random_);
-  if (drawn < plan_.read_share) return operation::read;
-  if (drawn < plan_.read_share + plan_.list_share) return operation::list;
-  if (drawn < plan_.read_share + plan_.list_share + plan_.refresh_share) return operation::refresh;
-  if (sign_in_budget_ < 1 || phase_ == phase::herd) return operation::read;
-  sign_in_budget_ -= 1;  // who signs out signs in again
-  return operation::sign_out;
+  return conduct_.choose({.is_signed_in = of.is_signed_in,
+                          .must_refresh = of.wants_storm,
+                          .token_left = token_left(of),
+                          .slowness = slowness(),
+                          .may_sign_out = phase_ != phase::herd},
+                         random_);
 }
 
 void swarm::act(swarm_user& of, clock::time_point due) {

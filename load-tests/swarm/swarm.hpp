@@ -8,12 +8,12 @@
 #include <iosfwd>
 #include <memory>
 #include <queue>
-#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "load-tests/swarm/answer_check.hpp"
+#include "load-tests/swarm/conduct.hpp"
 #include "load-tests/swarm/http_answer.hpp"
 #include "load-tests/swarm/population.hpp"
 #include "load-tests/swarm/tally.hpp"
@@ -74,6 +74,9 @@ struct swarm_user {
   clock::time_point interrupted_due{};
   clock::time_point asked_at{};  ///< when it last tried to sign in, in a login phase
   clock::time_point left_at{};   ///< when it went away, or wanted to sign in
+
+  /// What a refresh or a sign-in brought replaces what it had: the next request carries the new ones.
+  void adopt(new_tokens tokens);
 };
 
 /// Plays users until told to stop. Commands come as lines on standard input; one JSON line a second and one
@@ -130,7 +133,7 @@ class swarm {
   // Acting (swarm.cpp).
   void appear(swarm_user& of);
   void act(swarm_user& of, clock::time_point due);
-  [[nodiscard]] static bool is_token_ending(const swarm_user& of, std::chrono::seconds ahead);
+  [[nodiscard]] static std::chrono::seconds token_left(const swarm_user& of);
   operation choose(const swarm_user& of);
   void send(swarm_user& of, operation what);
   // Requests (swarm_requests.cpp).
@@ -139,7 +142,6 @@ class swarm {
   void schedule(swarm_user& of);
   void act_from_now_on(swarm_user& of);
   [[nodiscard]] double slowness() const;
-  [[nodiscard]] std::chrono::milliseconds think() const;
 
   // Herds and sign-ins of everybody (swarm_trials.cpp).
   void begin_herd(std::uint32_t count, double seconds);
@@ -161,7 +163,6 @@ class swarm {
   void on_readable(swarm_user& of);
   void on_answer(swarm_user& of, const http_answer& answer);
   std::string_view judge(swarm_user& of, const http_answer& answer);
-  void adopt(swarm_user& of, new_tokens& tokens);
   void record(swarm_user& of);
   void note_failure(swarm_user& of, std::string_view reason, bool may_have_happened);
   void give_action_up(swarm_user& of);
@@ -193,13 +194,13 @@ class swarm {
   std::string commands_;
   answer_check check_;
   tally tally_;
-  std::mt19937_64 random_;
+  conduct::chance random_;
+  conduct conduct_;
   phase phase_ = phase::ramp;
   clock::time_point now_;
   clock::time_point phase_began_;
   std::chrono::microseconds phase_cpu_{0};
   clock::time_point next_second_;
-  double sign_in_budget_ = 0;
   std::uint32_t started_ = 0;  ///< users that have begun to connect
   std::size_t handshaking_ = 0;
   std::uint32_t connected_ = 0;

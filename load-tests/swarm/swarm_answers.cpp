@@ -103,22 +103,20 @@ std::string_view swarm::judge(swarm_user& of, const http_answer& answer) {
       if (why.empty() && !std::exchange(of.is_certain, true)) ++tally_.doubtful;
       break;
   }
-  if (why.empty()) adopt(of, tokens);
+  if (why.empty()) of.adopt(std::move(tokens));
   return why;
 }
 
-void swarm::adopt(swarm_user& of, new_tokens& tokens) {
-  of.model.token = tokens.refresh;
-  of.access = std::move(tokens.access);
-  of.expires_at = tokens.expires_at;
-  of.is_signed_in = true;
+void swarm_user::adopt(new_tokens tokens) {
+  model.token = tokens.refresh;
+  access = std::move(tokens.access);
+  expires_at = tokens.expires_at;
+  is_signed_in = true;
 }
 
 void swarm::record(swarm_user& of) {
   ++tally_.answered;
-  const auto took = std::chrono::duration_cast<std::chrono::microseconds>(now_ - of.due);
-  now_tally().rows[static_cast<std::size_t>(of.doing)].latency.add(took);
-  if (is_common(of.doing) && !of.takes_part) now_tally().others.add(took);
+  now_tally().answer(of.doing, now_ - of.due, of.takes_part);
   if (of.doing == operation::sign_in) note_entry(of);
 }
 

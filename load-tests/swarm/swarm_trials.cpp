@@ -119,7 +119,7 @@ void swarm::go_on(swarm_user& of) {
   if (of.part == attendance::leaving) {
     of.due = now_;
     // Who waited for its turn to leave may hold a token that has ended since.
-    return send(of, is_token_ending(of, std::chrono::seconds{0}) ? operation::refresh : operation::sign_out);
+    return send(of, token_left(of) < conduct::refresh_margin ? operation::refresh : operation::sign_out);
   }
   of.due = of.left_at;
   of.asked_at = now_;

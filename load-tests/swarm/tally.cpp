@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include <fmt/format.h>
@@ -41,6 +42,20 @@ std::string_view to_string(phase of) {
   constexpr std::array<std::string_view, phases> names{"ramp",    "steady", "storm", "herd",
                                                        "rolling", "reload", "login", "down"};
   return names[static_cast<std::size_t>(of)];
+}
+
+void phase_tally::begin(std::chrono::nanoseconds after, std::chrono::milliseconds tolerance) {
+  const auto late_by = std::chrono::duration_cast<std::chrono::microseconds>(after);
+  ++begun;
+  if (late_by > tolerance) ++late;
+  lateness += late_by;
+  worst_lateness = std::max(worst_lateness, late_by);
+}
+
+void phase_tally::answer(operation to, std::chrono::nanoseconds after, bool takes_part) {
+  const auto took = std::chrono::duration_cast<std::chrono::microseconds>(after);
+  rows[static_cast<std::size_t>(to)].latency.add(took);
+  if (is_common(to) && !takes_part) others.add(took);
 }
 
 void tally::fail(phase during, operation of, std::string_view reason) {

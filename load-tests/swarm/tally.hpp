@@ -44,6 +44,12 @@ struct phase_tally {
   std::uint64_t late = 0;                 ///< of these, begun more than the tolerance after that
   std::chrono::microseconds lateness{0};  ///< sum over all of them
   std::chrono::microseconds worst_lateness{0};
+
+  /// An action begins so long after it was due.
+  void begin(std::chrono::nanoseconds after, std::chrono::milliseconds tolerance);
+  /// A right answer came.
+  /// @param after  the intended start of its action, whenever that began
+  void answer(operation to, std::chrono::nanoseconds after, bool takes_part);
 };
 
 /// Everything a process counts; written as one JSON line at the end.
