@@ -32,6 +32,10 @@ using context_pointer = std::unique_ptr<SSL_CTX, context_delete>;
 constexpr const char* tls12_suites =
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:"
     "ECDHE-RSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384";
+/// AES-128 first, as above: as strong as X25519 and P-256 are, with fewer rounds, and its SHA-256 is what
+/// processors have instructions for; a handshake hashes a dozen times. Who puts ChaCha20 first gets it.
+constexpr const char* tls13_suites =
+    "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
 constexpr std::array<unsigned char, 9> http11{8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
 /// A ticket outlives its key's acceptance by nothing: the previous hour's key is the oldest accepted.
 constexpr long ticket_seconds = 3600;
@@ -90,6 +94,7 @@ bool apply_policy(SSL_CTX* context) {
   return SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1 &&
          SSL_CTX_set_max_early_data(context, 0) == 1 && SSL_CTX_set_num_tickets(context, 1) == 1 &&
          SSL_CTX_set_cipher_list(context, tls12_suites) == 1 &&
+         SSL_CTX_set_ciphersuites(context, tls13_suites) == 1 &&
          SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384") == 1 &&
          SSL_CTX_set_session_id_context(context, session_context.data(), session_context.size()) == 1;
 }

@@ -59,6 +59,20 @@ describe('TLS', { timeout: 300_000 }, () => {
     });
   }
 
+  for (const [who, suites, chosen] of [
+    ['who prefers AES-256', 'TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256', 'TLS_AES_128_GCM_SHA256'],
+    ['who prefers ChaCha20', 'TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256', 'TLS_CHACHA20_POLY1305_SHA256'],
+    ['who knows ChaCha20 as a makeshift', 'TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256', 'TLS_AES_256_GCM_SHA384'],
+    ['who has AES-256 only', 'TLS_AES_256_GCM_SHA384', 'TLS_AES_256_GCM_SHA384'],
+  ]) {
+    test(`TLS 1.3: ${who} gets ${chosen}`, async () => {
+      const said = await sClient(site, ['-tls1_3', '-ciphersuites', suites, '-ign_eof'], request);
+
+      assert.match(said, accepted);
+      assert.match(said, new RegExp(`Cipher is ${chosen}`));
+    });
+  }
+
   for (const suite of ['AES128-GCM-SHA256', 'AES256-SHA256', 'ECDHE-ECDSA-AES128-SHA', 'ECDHE-ECDSA-AES128-SHA256', 'ECDHE-ECDSA-AES256-SHA384',
     'DHE-RSA-AES128-GCM-SHA256', 'ADH-AES128-GCM-SHA256', 'PSK-AES128-GCM-SHA256', 'NULL-SHA256', 'ECDHE-ECDSA-AES128-CCM8']) {
     test(`the suite ${suite} is refused`, async () => {
