@@ -79,24 +79,33 @@ std::string_view response_writer::write(const request_context& request, bool kee
   return {};
 }
 
-const std::string& response_writer::opening(unsigned status, std::time_t now) {
-  if (status == opening_status_ && now == opening_second_) return opening_;
-  opening_ = "HTTP/1.1 ";
-  append_number(opening_, status);
-  opening_ += ' ';
-  opening_ += reason(status);
-  opening_ += "\r\nDate: ";
-  const std::array<char, 29> date = format_http_date(now);
-  opening_.append(date.data(), date.size());
-  opening_status_ = status;
-  opening_second_ = now;
-  return opening_;
+const std::string& response_writer::opening(const shape& of) {
+  kept& last = kept_[of.status == 200 ? 0 : 1];
+  if (last.of == of) return last.text;
+  last.of = {};  // in case that there is no memory for the text
+  std::string& text = last.text;
+  text = "HTTP/1.1 ";
+  append_number(text, of.status);
+  text += ' ';
+  text += reason(of.status);
+  text += "\r\nDate: ";
+  const std::array<char, 29> date = format_http_date(of.second);
+  text.append(date.data(), date.size());
+  text += of.keeps_alive ? std::string_view(keep_alive_line_) : "\r\nConnection: close";
+  text += "\r\nX-Content-Type-Options: nosniff";
+  if (of.is_tls) text += "\r\nStrict-Transport-Security: max-age=31536000";
+  if (of.no_store) text += "\r\nCache-Control: no-store";
+  text += "\r\nX-Request-Id: ";
+  last.of = of;
+  return text;
 }
 
 void response_writer::write_head(const request_context& request, bool keeps_alive, std::time_t now,
                                  std::string& to) {
   const response& out = request.out;
-  to += opening(out.status, now);
+  const shape of{now, out.status, keeps_alive, request.is_tls, out.no_store};
+  to += opening(of);
+  to += request.id();
   if (!has_no_content(out.status)) {
     if (!out.content().empty()) {
       to += "\r\nContent-Type: ";
@@ -105,12 +114,6 @@ void response_writer::write_head(const request_context& request, bool keeps_aliv
     to += "\r\nContent-Length: ";
     append_number(to, out.content().size());
   }
-  to += keeps_alive ? std::string_view(keep_alive_line_) : "\r\nConnection: close";
-  to += "\r\nX-Request-Id: ";
-  to += request.id();
-  to += request.is_tls ? "\r\nX-Content-Type-Options: nosniff\r\nStrict-Transport-Security: max-age=31536000"
-                       : "\r\nX-Content-Type-Options: nosniff";
-  if (out.no_store) to += "\r\nCache-Control: no-store";
   for (const auto& [name, value] : out.headers) {
     to += "\r\n";
     to += name;

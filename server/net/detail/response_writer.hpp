@@ -18,7 +18,7 @@ namespace pam::net::detail {
 /// A larger body is not copied behind its head. With its head a body of this size fits into one TLS record.
 inline constexpr std::size_t largest_joined_body = 15 * 1024;
 
-/// Turns an answer into bytes to write. Keeps status line and Date for a second.
+/// Turns an answer into bytes to write. Keeps for a second what all answers of one shape begin with.
 /// Shard: one per server, not thread-safe.
 class response_writer {
  public:
@@ -33,13 +33,24 @@ class response_writer {
                                        std::chrono::system_clock::time_point now, std::string& to);
 
  private:
-  [[nodiscard]] const std::string& opening(unsigned status, std::time_t now);
+  struct shape {
+    std::time_t second = -1;
+    unsigned status = 0;
+    bool keeps_alive = false;
+    bool is_tls = false;
+    bool no_store = false;
+    bool operator==(const shape&) const = default;
+  };
+  struct kept {
+    shape of;
+    std::string text;
+  };
+  /// Status line, Date and every header whose value is the same for the shape, up to the id of the request.
+  [[nodiscard]] const std::string& opening(const shape& of);
   void write_head(const request_context& request, bool keeps_alive, std::time_t now, std::string& to);
 
   std::string keep_alive_line_;
-  std::string opening_;  ///< status line and Date of the last answer: the next one's are often the same
-  unsigned opening_status_ = 0;
-  std::time_t opening_second_ = -1;
+  std::array<kept, 2> kept_;  ///< of the last 200, and of the last other status
 };
 
 }  // namespace pam::net::detail

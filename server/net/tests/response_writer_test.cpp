@@ -3,6 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <ctime>
+#include <set>
+#include <string>
+#include <vector>
+
 #include "server/net/detail/request_id.hpp"
 
 namespace pam::net::detail {
@@ -43,25 +49,46 @@ TEST(response_writer, an_answer_is_complete) {
 
   EXPECT_EQ(written(request),
             "HTTP/1.1 201 Created\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
-            "Content-Type: application/json; charset=utf-8\r\nContent-Length: 2\r\n"
-            "Connection: keep-alive\r\nKeep-Alive: timeout=75\r\nX-Request-Id: AAAAAAAAAAAAAAAAAAAAAAAAAA\r\n"
-            "X-Content-Type-Options: nosniff\r\nStrict-Transport-Security: max-age=31536000\r\n"
-            "Cache-Control: no-store\r\nRetry-After: 3\r\n\r\n{}");
+            "Connection: keep-alive\r\nKeep-Alive: timeout=75\r\nX-Content-Type-Options: nosniff\r\n"
+            "Strict-Transport-Security: max-age=31536000\r\nCache-Control: no-store\r\n"
+            "X-Request-Id: AAAAAAAAAAAAAAAAAAAAAAAAAA\r\n"
+            "Content-Type: application/json; charset=utf-8\r\nContent-Length: 2\r\nRetry-After: 3\r\n\r\n{}");
 }
 
-TEST(response_writer, each_answer_has_its_own_status_and_date) {
-  response_writer writer(75s);
-  const auto begin_of = [&](unsigned status, std::time_t at) {
-    request_context request;
-    request.out.status = status;
-    std::string text;
-    static_cast<void>(writer.write(request, true, std::chrono::system_clock::from_time_t(at), text));
-    return text.substr(0, text.find("GMT"));
+TEST(response_writer, nothing_of_the_answer_before_stays_in_the_next) {
+  struct kind {
+    unsigned status;
+    std::time_t at;
+    bool keeps_alive, is_tls, no_store;
   };
+  const auto written_by = [](response_writer& writer, const kind& of) {
+    request_context request;
+    request.request_id.fill('A');
+    request.is_tls = of.is_tls;
+    request.out.status = of.status;
+    request.out.no_store = of.no_store;
+    std::string text;
+    const auto now = std::chrono::system_clock::from_time_t(of.at);
+    static_cast<void>(writer.write(request, of.keeps_alive, now, text));
+    return text;
+  };
+  // Each differs from the one before in one thing, and the last ones come a second time.
+  const std::vector<kind> kinds{{200, 784111777, true, true, true},   {200, 784111778, true, true, true},
+                                {404, 784111778, true, true, true},   {503, 784111778, true, true, true},
+                                {200, 784111778, true, true, true},   {200, 784111778, false, true, true},
+                                {200, 784111778, false, false, true}, {200, 784111778, false, false, false},
+                                {503, 784111778, true, true, true},   {200, 784111778, false, false, false}};
+  response_writer kept(75s);
+  std::set<std::string> seen;
 
-  EXPECT_EQ(begin_of(200, 784111777), "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 ");
-  EXPECT_EQ(begin_of(404, 784111777), "HTTP/1.1 404 Not Found\r\nDate: Sun, 06 Nov 1994 08:49:37 ");
-  EXPECT_EQ(begin_of(404, 784111778), "HTTP/1.1 404 Not Found\r\nDate: Sun, 06 Nov 1994 08:49:38 ");
+  for (const kind& each : kinds) {
+    response_writer fresh(75s);
+    const std::string text = written_by(kept, each);
+    EXPECT_EQ(text, written_by(fresh, each));
+    seen.insert(text);
+  }
+
+  EXPECT_EQ(seen.size(), 7u);
 }
 
 TEST(response_writer, a_header_value_cannot_begin_another_header) {
