@@ -38,8 +38,9 @@ std::uint64_t shared_buffers_for(std::uint64_t memory) {
   return std::max(memory / 4, 128 * mebibyte);
 }
 
-/// Pages of 2 MiB that hold PostgreSQL's shared memory: the buffers, a header of 100 bytes for each 8 KiB and
-/// its other tables. `shared_memory_size_in_huge_pages` (PostgreSQL 15) tells the exact number.
+/// Pages of 2 MiB that hold PostgreSQL's shared memory: the buffers, a thirty-second of them for what stands
+/// beside each, and 64 MiB for its other tables; rather a few too many, since with too few it takes none. The
+/// exact number is PostgreSQL's own, `shared_memory_size_in_huge_pages` (15 and newer).
 std::uint64_t huge_pages_for(std::uint64_t buffers) {
   return (buffers + buffers / 32 + 64 * mebibyte) / (2 * mebibyte);
 }
