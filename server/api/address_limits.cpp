@@ -1,5 +1,7 @@
 #include "server/api/address_limits.hpp"
 
+#include "async/counting.hpp"
+
 namespace pam::api {
 
 namespace ip = boost::asio::ip;
@@ -26,7 +28,7 @@ std::chrono::microseconds address_limits::take(const ip::address& from, net::cos
   if (budget.burst == 0 || unlimited_.contain(from)) return std::chrono::microseconds{0};
   const auto wait =
       limiter_.take(limited_prefix(from) + static_cast<char>('0' + static_cast<int>(cost)), budget, now);
-  if (wait.count() > 0) statistics_.limited.fetch_add(1, std::memory_order_relaxed);
+  if (wait.count() > 0) async::count(statistics_.limited);
   statistics_.forgotten.store(limiter_.forgotten(), std::memory_order_relaxed);
   return wait;
 }
@@ -36,7 +38,7 @@ std::pair<bool, address_limits::share> address_limits::hold(const ip::address& f
   std::string key = limited_prefix(from);
   std::size_t& held = held_[key];
   if (held >= share_) {
-    statistics_.unfair.fetch_add(1, std::memory_order_relaxed);
+    async::count(statistics_.unfair);
     return {false, share{}};
   }
   ++held;

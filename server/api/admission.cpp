@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "async/counting.hpp"
+
 namespace pam::api {
 namespace {
 
@@ -39,12 +41,12 @@ bool admission::may_be_full() const noexcept {
 }
 
 void admission::enter(net::cost_class cost) noexcept {
-  seen_[static_cast<std::size_t>(cost)].in_flight.fetch_add(1, std::memory_order_relaxed);
+  async::count(seen_[static_cast<std::size_t>(cost)].in_flight);
 }
 
 void admission::leave(net::cost_class cost, queue_bound::clock::time_point entered,
                       queue_bound::clock::time_point now, bool was_served) noexcept {
-  seen_[static_cast<std::size_t>(cost)].in_flight.fetch_sub(1, std::memory_order_relaxed);
+  async::uncount(seen_[static_cast<std::size_t>(cost)].in_flight);
   if (!is_of_database(cost)) return;
   database_.left(entered, now, was_served);
   publish_limit(net::cost_class::read);
@@ -52,7 +54,7 @@ void admission::leave(net::cost_class cost, queue_bound::clock::time_point enter
 }
 
 void admission::count_refusal(net::cost_class cost) noexcept {
-  seen_[static_cast<std::size_t>(cost)].refused.fetch_add(1, std::memory_order_relaxed);
+  async::count(seen_[static_cast<std::size_t>(cost)].refused);
 }
 
 void admission::publish_limit(net::cost_class of) noexcept {

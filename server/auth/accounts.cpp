@@ -7,20 +7,19 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/uuid/name_generator_sha1.hpp>
 
+#include "async/counting.hpp"
 #include "server/auth/email_address.hpp"
 #include "server/crypto/random.hpp"
 
 namespace pam::auth {
 namespace {
 
+using async::count;
+
 error failed(errc code) {
   error failure;
   failure.code = code;
   return failure;
-}
-
-void count(std::atomic<std::uint64_t>& counter) {
-  counter.fetch_add(1, std::memory_order_relaxed);
 }
 
 error weak(std::vector<std::string_view> reasons) {

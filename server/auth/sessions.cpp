@@ -3,14 +3,13 @@
 #include <optional>
 #include <utility>
 
+#include "async/counting.hpp"
 #include "server/crypto/secret.hpp"
 
 namespace pam::auth {
 namespace {
 
-void count(std::atomic<std::uint64_t>& counter) {
-  counter.fetch_add(1, std::memory_order_relaxed);
-}
+using async::count;
 
 error failed(errc code) {
   error failure;

@@ -7,6 +7,8 @@
 #include <span>
 #include <type_traits>
 
+#include "async/counting.hpp"
+
 namespace pam::auth {
 namespace {
 
@@ -45,10 +47,10 @@ std::optional<bearer> verified_tokens::find(std::string_view token, std::int64_t
   const auto name = digest_.of(token);
   for (const place& each : std::span<const place>(set_of(name), ways)) {
     if (each.expires_at <= now || each.name != name) continue;
-    statistics_.known.fetch_add(1, std::memory_order_relaxed);
+    async::count(statistics_.known);
     return each.who;
   }
-  statistics_.unknown.fetch_add(1, std::memory_order_relaxed);
+  async::count(statistics_.unknown);
   return std::nullopt;
 }
 

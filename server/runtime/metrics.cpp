@@ -7,6 +7,7 @@
 #include <numeric>
 #include <utility>
 
+#include "async/counting.hpp"
 #include "server/runtime/utf8.hpp"
 
 namespace pam::runtime {
@@ -120,8 +121,8 @@ std::chrono::microseconds histogram_snapshot::quantile(double q) const {
 
 void latency_histogram::record(std::chrono::nanoseconds time) {
   const auto positive = std::max(time, std::chrono::nanoseconds{0});
-  buckets_[histogram_snapshot::bucket_of(positive)].fetch_add(1, std::memory_order_relaxed);
-  sum_.fetch_add(static_cast<std::uint64_t>(positive.count()), std::memory_order_relaxed);
+  async::count(buckets_[histogram_snapshot::bucket_of(positive)]);
+  async::count(sum_, static_cast<std::uint64_t>(positive.count()));
 }
 
 histogram_snapshot latency_histogram::snapshot() const {

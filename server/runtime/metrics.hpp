@@ -39,8 +39,8 @@ struct histogram_snapshot {
   [[nodiscard]] static std::chrono::microseconds upper(std::size_t bucket);
 };
 
-/// Times of one kind of work on one shard: 1.6 KiB, two relaxed additions a record, no lock, no
-/// allocation. Any thread may record and read; a shard of its own keeps the cache line local.
+/// Times of one kind of work on one shard: 1.6 KiB, two additions a record, no lock, no allocation. The shard
+/// records, any thread may read.
 class latency_histogram {
  public:
   /// Negative times count as 0.

@@ -5,6 +5,7 @@
 #include <iterator>
 #include <utility>
 
+#include "async/counting.hpp"
 #include "server/api/routes.hpp"
 #include "server/crypto/random.hpp"
 
@@ -112,7 +113,7 @@ void request_observer::count(const net::request_context& request, bool was_sent,
                              std::chrono::nanoseconds elapsed) {
   route_statistics& of = statistics_of(request.route);
   const std::size_t status_class = was_sent && request.out.status < 600 ? request.out.status / 100 : 0;
-  of.by_class[status_class].fetch_add(1, std::memory_order_relaxed);
+  async::count(of.by_class[status_class]);
   of.latency.record(elapsed);
   const async::call_costs& costs = request.costs;
   if (costs.statements != 0 || costs.database_queue.count() != 0) {

@@ -9,10 +9,13 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 
+#include "async/counting.hpp"
 #include "async/tuple_await.hpp"
-#include "server/net/detail/counting.hpp"
 
 namespace pam::net::detail {
+
+using async::count;
+using async::uncount;
 namespace {
 
 using status = io_result::status;

@@ -6,10 +6,12 @@
 #include <utility>
 
 #include "server/net/detail/connection_set.hpp"
-#include "server/net/detail/counting.hpp"
+#include "async/counting.hpp"
 #include "server/net/detail/proxy_header.hpp"
 
 namespace pam::net::detail {
+
+using async::count;
 namespace {
 
 /// Connections taken in one wake-up, after those that are there already: some 0.2 ms, and more than there are

@@ -6,9 +6,13 @@
 #include <boost/asio/post.hpp>
 
 #include "server/net/detail/connection_set.hpp"
-#include "server/net/detail/counting.hpp"
+
+#include "async/counting.hpp"
 
 namespace pam::net::detail {
+
+using async::count;
+using async::uncount;
 namespace {
 
 using status = io_result::status;

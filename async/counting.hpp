@@ -3,9 +3,9 @@
 #include <atomic>
 #include <cstdint>
 
-namespace pam::net::detail {
+namespace pam::async {
 
-/// Counters have one writer, the shard: a plain load and store, no locked instruction.
+/// Counters that one shard writes and any thread may read: a plain load and store, no locked instruction.
 inline void count(std::atomic<std::uint64_t>& counter, std::uint64_t by = 1) {
   counter.store(counter.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
 }
@@ -13,4 +13,4 @@ inline void uncount(std::atomic<std::uint64_t>& counter) {
   counter.store(counter.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
 }
 
-}  // namespace pam::net::detail
+}  // namespace pam::async
