@@ -71,6 +71,8 @@ struct statement {
     pam::db::repeat repeat = repeat::safe;
     lock_rank rank = lock_rank::none;
     int conflict_key = -1;
+    /// Goes before everything that waits: for a rare `batch::shared` read whose answer many callers wait for.
+    bool is_urgent = false;
     const char* summary = "";  ///< what it does in one word, for traces: a literal, equal in every release
     /// The same statement for several callers at once: calls of a batch that stand next to each other then
     /// travel as one. Null: each travels for itself. Only for a `batch::shared` whose parameters are added in

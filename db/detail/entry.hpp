@@ -55,7 +55,7 @@ struct entry {
 
   // The core's own.
   statement_traits* traits = nullptr;
-  std::uint64_t sequence = 0;  ///< order of submission
+  std::uint64_t sequence = 0;  ///< order of submission; 0: before all others (`statement::options::is_urgent`)
   entry* previous = nullptr;
   entry* next = nullptr;
   std::size_t deadline_index = 0;  ///< place in the heap of deadlines
@@ -90,6 +90,7 @@ class entry_list {
   [[nodiscard]] bool empty() const { return head_ == nullptr; }
   [[nodiscard]] entry* front() const { return head_; }
 
+  void push_front(entry& item) { insert_before(head_, item); }
   void push_back(entry& item) { insert_before(nullptr, item); }
 
   /// Puts an entry that had been taken back where its order of submission says.

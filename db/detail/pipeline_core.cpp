@@ -43,15 +43,15 @@ bool pipeline_core::submit(entry& item) {
     return false;
   }
   item.traits = &traits_[item.what];
-  item.sequence = next_sequence_++;
+  item.sequence = item.what->opts.is_urgent ? 0 : next_sequence_++;
   deadlines_.push(item);
   const bool is_alone = item.what->opts.batch == batch::alone || item.traits->runs_alone;
-  if (is_alone) {
-    hold(item, place::alone);
-    alone_.push_back(item);
+  hold(item, is_alone ? place::alone : place::shared);
+  entry_list& queue = is_alone ? alone_ : shared_;
+  if (item.what->opts.is_urgent) {
+    queue.push_front(item);
   } else {
-    hold(item, place::shared);
-    shared_.push_back(item);
+    queue.push_back(item);
   }
   publish();
   return true;

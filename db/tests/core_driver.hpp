@@ -14,6 +14,7 @@ namespace pam::db::detail::testing {
 using namespace std::chrono_literals;
 
 inline constexpr statement read_one{"SELECT 1", types(), {}};
+inline constexpr statement read_now{"SELECT 2", types(), {.is_urgent = true}};
 inline constexpr auto read_keys_sql = for_several("SELECT 1 WHERE $1 <> ''", 1);
 inline constexpr statement read_keys{read_keys_sql.c_str(), types(pg_type::text_array), {}};
 inline constexpr statement read_key{

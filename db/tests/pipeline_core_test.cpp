@@ -13,6 +13,7 @@ namespace {
 using namespace testing;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 
 // ---- batches ----
 
@@ -118,6 +119,33 @@ TEST(pipeline_core, a_statement_marked_alone_goes_first_when_it_is_the_oldest) {
 
   EXPECT_THAT(d.take(), ElementsAre(&lonely));
   EXPECT_THAT(d.take(), ElementsAre(&a));
+}
+
+TEST(pipeline_core, an_urgent_statement_goes_before_everything_that_waits) {
+  core_driver d{{.batch = 2}};
+  d.core.open(0, {.batches_in_flight = 4});
+  entry& lonely = d.submit(sweep);
+  entry& first = d.submit(read_one);
+  entry& second = d.submit(read_one);
+  entry& urgent = d.submit(read_now);
+
+  EXPECT_THAT(d.take(), UnorderedElementsAre(&urgent, &first));
+  EXPECT_THAT(d.take(), ElementsAre(&lonely));
+  EXPECT_THAT(d.take(), ElementsAre(&second));
+}
+
+TEST(pipeline_core, an_urgent_statement_that_lost_its_connection_is_urgent_again) {
+  core_driver d{{.batch = 1}};
+  d.core.open(0, {});
+  entry& urgent = d.submit(read_now);
+  entry& waiting = d.submit(read_one);
+  EXPECT_THAT(d.take(), ElementsAre(&urgent));
+
+  d.core.lose(0, d.now);
+  d.core.open(0, {.batches_in_flight = 2});
+
+  EXPECT_THAT(d.take(), ElementsAre(&urgent));
+  EXPECT_THAT(d.take(), ElementsAre(&waiting));
 }
 
 TEST(pipeline_core, writes_are_sorted_by_lock_key_and_reads_come_first) {

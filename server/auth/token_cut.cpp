@@ -4,6 +4,9 @@
 #include <array>
 #include <cstdint>
 
+#include <boost/asio/this_coro.hpp>
+
+#include "async/tuple_await.hpp"
 #include "server/auth/detail/add_or_null.hpp"
 #include "server/auth/detail/with_partitions.hpp"
 #include "server/crypto/random.hpp"
@@ -11,11 +14,9 @@
 namespace pam::auth {
 namespace {
 
-using std::chrono::steady_clock;
-
 constexpr db::statement read_statement{"SELECT valid_after FROM token_cut WHERE id = 1",
                                        std::array<db::pg_type, 0>{},
-                                       {.summary = "read_token_cut"}};
+                                       {.is_urgent = true, .summary = "read_token_cut"}};
 
 // greatest(): repeatable, and two administrators at once leave the later moment. The event is everybody's: it
 // stands under the nil account.
@@ -40,54 +41,78 @@ error missing_row() {
   return failure;
 }
 
-/// Sets a flag for as long as it lives.
-class flag_guard {
- public:
-  explicit flag_guard(bool& flag) : flag_(flag) { flag_ = true; }
-  ~flag_guard() { flag_ = false; }
-  flag_guard(const flag_guard&) = delete;
-  flag_guard& operator=(const flag_guard&) = delete;
-
- private:
-  bool& flag_;
-};
-
 }  // namespace
 
+/// A read that is under way for as long as this lives.
+class token_cut::reading {
+ public:
+  explicit reading(token_cut& of) : of_(of), asked_(clock::now()) { of_.asked_ = asked_; }
+  ~reading() {
+    if (of_.asked_ == asked_) of_.asked_ = clock::time_point::min();
+    if (!of_.read_ended_) return;
+    if (of_.as_of_ >= asked_) {
+      of_.read_ended_->cancel();
+    } else {
+      of_.read_ended_->cancel_one();  // who tries next; the others wait for him
+    }
+  }
+  reading(const reading&) = delete;
+  reading& operator=(const reading&) = delete;
+
+  [[nodiscard]] clock::time_point asked() const { return asked_; }
+
+ private:
+  token_cut& of_;
+  clock::time_point asked_;
+};
+
 // Somebody else reads it anew while it is between the two ages: nobody waits for that.
-bool token_cut::is_young(steady_clock::time_point now) const {
-  const bool is_known = as_of_ != steady_clock::time_point::min();
-  return is_known && now - as_of_ < (is_reading_ ? max_age : refresh_after);
+bool token_cut::is_young(clock::time_point now) const {
+  const bool is_known = as_of_ != clock::time_point::min();
+  const bool is_being_read = asked_ != clock::time_point::min();
+  return is_known && now - as_of_ < (is_being_read ? max_age : refresh_after);
 }
 
 bool token_cut::lets_in(const uuid& session) const {
-  return is_young(steady_clock::now()) && session_start(session) >= valid_after_;
+  return is_young(clock::now()) && session_start(session) >= valid_after_;
 }
 
+// A read that is under way serves whoever could have gone by its answer if it had been there when he came. With a
+// read for each, a database that answers late would have twice as much to answer.
 boost::asio::awaitable<result<timestamp>> token_cut::valid_after(async::deadline deadline) {
-  if (is_young(steady_clock::now())) co_return valid_after_;
-  const bool is_known = as_of_ != steady_clock::time_point::min();
-  if (is_reading_) co_return co_await read(deadline);
-  const flag_guard reading{is_reading_};
+  const auto came = clock::now();
+  if (is_young(came)) co_return valid_after_;
+  while (suits(asked_, came)) {
+    co_await end_of_a_read();
+    if (suits(as_of_, came)) co_return valid_after_;
+  }
   auto fresh = co_await read(deadline);
   // What is known may still be young enough: one lost read fails nobody.
-  if (fresh.has_error() && is_known && steady_clock::now() - as_of_ < max_age) co_return valid_after_;
+  if (fresh.has_error() && suits(as_of_, came)) co_return valid_after_;
   co_return fresh;
 }
 
+// Bounded by the deadline of whoever reads.
+boost::asio::awaitable<void> token_cut::end_of_a_read() {
+  if (!read_ended_) {
+    read_ended_.emplace(co_await boost::asio::this_coro::executor, clock::time_point::max());
+  }
+  co_await read_ended_->async_wait(async::tuple_await);
+}
+
 boost::asio::awaitable<result<timestamp>> token_cut::read(async::deadline deadline) {
-  const auto as_of = steady_clock::now();
+  const reading under_way{*this};
   const db::call_options options{deadline};
   auto rows = co_await database_.execute(read_statement, db::params{}, options);
   if (rows.has_error()) co_return from_database(rows.error());
   if (rows->empty()) co_return missing_row();
-  learn(rows->time(0, 0), as_of);
+  learn(rows->time(0, 0), under_way.asked());
   co_return valid_after_;
 }
 
 boost::asio::awaitable<result<timestamp>> token_cut::move(timestamp to, administrator by,
                                                           async::deadline deadline) {
-  const auto as_of = steady_clock::now();
+  const auto as_of = clock::now();
   const uuid event = crypto::uuid_v7(to);
   const auto make = [&] {
     db::params values;
@@ -106,7 +131,7 @@ boost::asio::awaitable<result<timestamp>> token_cut::move(timestamp to, administ
 }
 
 // Answers may overtake each other; the row only ever moves forward.
-void token_cut::learn(timestamp valid_after, steady_clock::time_point as_of) {
+void token_cut::learn(timestamp valid_after, clock::time_point as_of) {
   valid_after_ = std::max(valid_after_, valid_after);
   as_of_ = std::max(as_of_, as_of);
 }

@@ -1,9 +1,12 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
+#include <optional>
 #include <span>
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include "async/deadline.hpp"
 #include "db/database.hpp"
@@ -15,9 +18,9 @@ namespace pam::auth {
 /// The moment before which everybody's sessions are over (table `token_cut`).
 ///
 /// Nobody polls: a shard that judges sessions reads the row again when what it knows is older than
-/// `refresh_after`, one request at a time, and every request reads it itself when that is older than
-/// `max_age`. So no decision rests on knowledge older than a second, also after a restart and whatever
-/// happened to a background task, and an idle shard asks nothing.
+/// `refresh_after`, one request at a time, and every request waits for such a read when that is older than
+/// `max_age`. So nobody is judged by what was known more than a second before he came, also after a restart
+/// and whatever happened to a background task, and an idle shard asks nothing.
 /// Shard: called on the shard that owns it.
 class token_cut {
  public:
@@ -40,14 +43,23 @@ class token_cut {
   static std::span<const db::statement* const> statements();
 
  private:
+  using clock = std::chrono::steady_clock;
+  class reading;
+
   boost::asio::awaitable<result<timestamp>> read(async::deadline deadline);
-  [[nodiscard]] bool is_young(std::chrono::steady_clock::time_point now) const;
-  void learn(timestamp valid_after, std::chrono::steady_clock::time_point as_of);
+  boost::asio::awaitable<void> end_of_a_read();
+  [[nodiscard]] bool is_young(clock::time_point now) const;
+  /// Whether `moment` is young enough for a request that came at `came`.
+  [[nodiscard]] static bool suits(clock::time_point moment, clock::time_point came) {
+    return moment != clock::time_point::min() && came - moment < max_age;
+  }
+  void learn(timestamp valid_after, clock::time_point as_of);
 
   db::database& database_;
   timestamp valid_after_{};
-  std::chrono::steady_clock::time_point as_of_ = std::chrono::steady_clock::time_point::min();
-  bool is_reading_ = false;
+  clock::time_point as_of_ = clock::time_point::min();
+  clock::time_point asked_ = clock::time_point::min();  ///< when the newest read under way was sent; min: none
+  std::optional<boost::asio::steady_timer> read_ended_;  ///< cancelled then; made when somebody waits
 };
 
 /// When a session began, from its id (UUIDv7), in milliseconds.

@@ -1,5 +1,13 @@
 // What ends sessions from outside: the cut for everybody, tokens_valid_after of one account, a ban, a
 // deletion. Every process must obey.
+#include <gmock/gmock.h>
+
+#include <cstddef>
+#include <optional>
+#include <vector>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/uuid/uuid_io.hpp>
 
@@ -24,6 +32,19 @@ class cut_test : public pam::tests::domain_test {
     std::optional<errc> refusal;
     if (checked.has_error()) refusal = checked.error().code;
     co_return refusal;
+  }
+  static constexpr std::size_t many = 20;
+  /// What it says of as many requests at once.
+  awaitable<std::vector<std::optional<errc>>> refusals_of(pam::auth::sessions& process, const grant& of) {
+    std::vector<std::optional<errc>> refusals;
+    boost::asio::steady_timer answered{context_, boost::asio::steady_timer::time_point::max()};
+    const auto ask = [&]() -> awaitable<void> {
+      refusals.push_back(co_await refusal_of(process, of));
+      if (refusals.size() == many) answered.cancel();
+    };
+    for (std::size_t i = 0; i < many; ++i) boost::asio::co_spawn(context_, ask(), boost::asio::detached);
+    co_await answered.async_wait(pam::async::tuple_await);
+    co_return refusals;
   }
   static pam::auth::administrator operator_of() {
     return {.actor = "night-shift", .place = {.ip = "192.0.2.9", .user_agent = {}, .request_id = "r-1"}};
@@ -90,6 +111,32 @@ TEST_P(cut_test, is_obeyed_by_a_process_that_starts_later) {
     pam::auth::sessions restarted{database(), keys(), pam::auth::session_policy{}};
 
     EXPECT_EQ(co_await refusal_of(restarted, before), errc::session_not_found);
+  });
+}
+
+TEST_P(cut_test, is_read_once_for_all_who_come_while_it_is_read) {
+  run([this]() -> awaitable<void> {
+    const grant made = co_await new_account();
+    pam::auth::sessions restarted{database(), keys(), pam::auth::session_policy{}};
+    const auto before = database().stats().statements_executed;
+
+    const auto refusals = co_await refusals_of(restarted, made);
+
+    EXPECT_THAT(refusals, testing::Each(std::optional<errc>{}));
+    EXPECT_EQ(database().stats().statements_executed - before, 1 + many);
+  });
+}
+
+TEST_P(cut_test, whose_read_fails_fails_all_who_wait_for_it) {
+  run([this]() -> awaitable<void> {
+    const grant made = co_await new_account();
+    run_sql("CREATE TABLE kept AS SELECT * FROM token_cut; DELETE FROM token_cut");
+    pam::auth::sessions restarted{database(), keys(), pam::auth::session_policy{}};
+
+    const auto refusals = co_await refusals_of(restarted, made);
+    run_sql("INSERT INTO token_cut SELECT * FROM kept; DROP TABLE kept");
+
+    EXPECT_THAT(refusals, testing::Each(std::optional{errc::internal}));
   });
 }
 
