@@ -136,6 +136,44 @@ TEST_F(schema_model, partition_of_each_span_holds_its_first_and_its_last_moment)
   EXPECT_EQ(refusal(at(event, "04-01 00:00:00")), "23514");
 }
 
+TEST_F(schema_model, partition_made_later_has_the_statistics_and_the_storage_of_those_before) {
+  auto owner = database_->open();
+  for (const std::string& parent : partitioned()) {
+    ASSERT_TRUE(
+        owner.run("BEGIN; SELECT make_partition('" + parent + "', '2033-03-15 12:00:00+00')").has_value());
+
+    const auto kinds = owner.query(
+        "SELECT DISTINCT ARRAY(SELECT a.attname || ' ' || a.attstattarget FROM pg_attribute AS a WHERE "
+        "a.attrelid = c.oid AND a.attnum > 0 AND a.attstattarget >= 0 ORDER BY 1)::text || ARRAY(SELECT "
+        "unnest(c.reloptions) ORDER BY 1)::text FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = "
+        "i.inhrelid WHERE i.inhparent = '" +
+        parent + "'::regclass");
+
+    ASSERT_TRUE(owner.run("ROLLBACK").has_value());
+    ASSERT_TRUE(kinds.has_value()) << kinds.error().detail;
+    ASSERT_EQ(kinds->values.size(), 1U) << parent;
+    if (parent == "sessions") {
+      EXPECT_EQ(kinds->values[0][0],
+                "{\"aal 0\",\"absolute_expires_at 0\",\"account_id 500\",\"amr 0\",\"generation 0\",\"ip "
+                "0\",\"refresh_token 0\",\"repeats 0\",\"revoke_reason 0\",\"user_agent 0\"}"
+                "{autovacuum_analyze_scale_factor=1,autovacuum_vacuum_cost_delay=1,"
+                "autovacuum_vacuum_insert_scale_factor=0.05,autovacuum_vacuum_scale_factor=0.02,"
+                "autovacuum_vacuum_threshold=1000,fillfactor=70}");
+    }
+  }
+}
+
+TEST_F(schema_model, partition_is_made_where_its_table_lost_a_column) {
+  auto owner = database_->open();
+
+  const auto made = owner.run(
+      "BEGIN; ALTER TABLE sessions DROP COLUMN amr; SELECT make_partition('sessions', '2033-03-15 "
+      "12:00:00+00')");
+
+  EXPECT_TRUE(made.has_value()) << made.error().detail;
+  ASSERT_TRUE(owner.run("ROLLBACK").has_value());
+}
+
 TEST_F(schema_model, a_table_without_a_rule_gets_no_partition) {
   EXPECT_EQ(refusal("SELECT ensure_partitions('accounts')"), "22023");
 }

@@ -386,6 +386,47 @@ TEST_F(schema, failed_sign_ins_of_an_account_are_hot) {
   EXPECT_EQ(counted_updates("accounts", "100"), "100 100");
 }
 
+/// Of sessions and its partitions: what ANALYZE samples, when autovacuum comes, and how new ones are made.
+std::string upkeep_of(db::admin_connection& owner) {
+  const auto found = owner.query(
+      "SELECT string_agg(facts, E'\\n' ORDER BY facts) FROM ("
+      "SELECT c.relname || ARRAY(SELECT concat_ws(' ', a.attname, coalesce(a.attstattarget, -1)) FROM "
+      "pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 ORDER BY 1)::text || "
+      "ARRAY(SELECT unnest(c.reloptions) ORDER BY 1)::text AS facts FROM pg_class AS c "
+      "WHERE c.relkind IN ('r', 'p') AND c.relname ~ '^sessions' "
+      "UNION ALL SELECT storage FROM partition_rules "
+      "UNION ALL SELECT prosrc FROM pg_proc WHERE proname = 'make_partition') AS f");
+  return found.has_value() ? found->values[0][0].value_or("NULL") : found.error().detail;
+}
+
+TEST_F(schema, sessions_are_analyzed_as_before_when_their_migration_is_taken_back) {
+  constexpr int before = 21;
+  const tests::test_database another;
+  auto elder = another.open();
+  ASSERT_TRUE(migrate_up(elder, {.target = before}).has_value());
+  const std::string now = upkeep_of(owner_);
+
+  const auto down = migrate_down(owner_, before, {});
+
+  ASSERT_TRUE(down.has_value()) << down.error().sentence;
+  EXPECT_NE(now, upkeep_of(elder));
+  EXPECT_EQ(upkeep_of(owner_), upkeep_of(elder));
+}
+
+TEST_F(schema, columns_of_sessions_that_no_statement_asks_for_are_not_sampled) {
+  add_account();
+  ASSERT_EQ(state_of(session()), "");
+
+  ASSERT_TRUE(owner_.run("ANALYZE sessions").has_value());
+
+  for (const std::string table : {"'sessions'", "partition_name('sessions', 'month', now())"}) {
+    EXPECT_EQ(
+        value_of("SELECT string_agg(attname, ' ' ORDER BY attname) FROM pg_stats WHERE tablename = " + table),
+        "account_id client_id created_at expires_at id refreshed_at revoked_at")
+        << table;
+  }
+}
+
 struct broken_schema {
   const char* name;
   const char* damage;
@@ -420,7 +461,17 @@ INSTANTIATE_TEST_SUITE_P(
                       "The identities no longer go with their account"},
         broken_schema{"ledger_writable", "GRANT DELETE ON schema_migrations TO pam_app", "only to read it"},
         broken_schema{"schema_open", "GRANT CREATE ON SCHEMA public TO PUBLIC",
-                      "The role pam_app may create objects in the schema public"}),
+                      "The role pam_app may create objects in the schema public"},
+        broken_schema{"column_sampled_in_vain", "ALTER TABLE sessions ALTER COLUMN ip SET STATISTICS -1",
+                      "samples ip, which no statement asks for"},
+        broken_schema{
+            "analyzed_often",
+            "DO $$ BEGIN EXECUTE format('ALTER TABLE %I SET (autovacuum_analyze_scale_factor = 0.02)', "
+            "partition_name('sessions', 'month', now())); END $$",
+            "is analyzed before its rows were refreshed once"},
+        broken_schema{"next_one_analyzed_often",
+                      "UPDATE partition_rules SET storage = 'fillfactor = 70' WHERE parent = 'sessions'",
+                      "The next partition of sessions would be analyzed before"}),
     [](const auto& info) { return info.param.name; });
 
 }  // namespace
