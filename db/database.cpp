@@ -375,6 +375,10 @@ bool database::is_ready() const {
   return impl_->ready_.get() != 0;
 }
 
+bool database::has_replicas() const {
+  return impl_->freshness_.has_value();
+}
+
 capabilities database::learned() const {
   return impl_->learned_;
 }

@@ -133,7 +133,8 @@ class database {
   /// Refuses new calls, waits for those under way until `deadline`, then closes every connection.
   boost::asio::awaitable<void> close(async::deadline deadline);
 
-  [[nodiscard]] bool is_ready() const;  ///< at least one pipeline serves
+  [[nodiscard]] bool is_ready() const;      ///< at least one pipeline serves
+  [[nodiscard]] bool has_replicas() const;  ///< configured ones, whatever their state
   [[nodiscard]] capabilities learned() const;
   [[nodiscard]] statistics stats() const;
 

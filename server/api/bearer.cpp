@@ -53,7 +53,7 @@ std::optional<auth::bearer> verify_bearer(service& application, net::request_con
     refuse_token(application, request, codes::bad_jwt, "invalid JWT: it names no user session");
     return std::nullopt;
   }
-  const auth::bearer who{{subject->account, subject->session}, subject->iat, {}};
+  const auth::bearer who{{subject->account, subject->session}, subject->iat};
   application.verified().keep(token, who, subject->exp, epoch);
   return who;
 }
@@ -66,9 +66,7 @@ boost::asio::awaitable<std::optional<auth::bearer>> require_bearer(service& appl
   if (checked.has_error()) {
     answer_error(application, request, checked.error(), origin::bearer);
     who.reset();
-    co_return who;
   }
-  who->seen = *checked;
   co_return who;
 }
 

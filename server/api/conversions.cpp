@@ -118,7 +118,7 @@ void answer_grant(service& application, net::request_context& request, auth::gra
     return;
   }
   // Its first request comes over this very connection, most likely: no need to verify what we just signed.
-  application.verified().keep(*signed_token, {{granted.account.id, granted.session.id}, claims.iat, {}},
+  application.verified().keep(*signed_token, {{granted.account.id, granted.session.id}, claims.iat},
                               claims.exp, epoch);
   protocol::token_response body;
   body.access_token = std::move(*signed_token);

@@ -85,7 +85,7 @@ boost::asio::awaitable<void> introspect_access(service& application, net::reques
   if (payload.has_error()) co_return;
   const auto subject = protocol::decode_token_subject(*payload);
   if (subject.has_error()) co_return;
-  const auth::bearer who{{subject->account, subject->session}, subject->iat, {}};
+  const auth::bearer who{{subject->account, subject->session}, subject->iat};
   auto account = co_await application.sessions().read(who, request.deadline);
   if (account.has_error()) {
     if (is_outage(account.error())) answer_outage(application, request, account.error());

@@ -51,7 +51,7 @@ boost::asio::awaitable<void> post_logout(service& application, net::request_cont
 }
 
 boost::asio::awaitable<void> get_sessions(service& application, net::request_context& request) {
-  const auto who = co_await require_bearer(application, request);
+  const auto who = verify_bearer(application, request);
   if (!who) co_return;
   auto found = co_await application.sessions().list(*who, request.deadline);
   if (found.has_error()) {

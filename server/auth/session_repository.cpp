@@ -1,6 +1,8 @@
 #include "server/auth/session_repository.hpp"
 
+#include <algorithm>
 #include <array>
+#include <functional>
 
 #include "server/auth/detail/sql_text.hpp"
 #include "server/auth/detail/uuid_floor.hpp"
@@ -152,11 +154,16 @@ constexpr db::statement end_all_but_one{
      .conflict_key = 0,
      .summary = "end_other_sessions"}};
 
+// What an account's session list is made of: of the account, as old as the longest session at most, live.
+constexpr char listed_from[] =
+    " FROM sessions s WHERE s.account_id = $1 AND s.id >= $2 AND s.revoked_at IS NULL AND s.expires_at > $3 ";
+constexpr char listed_order[] = "ORDER BY s.id DESC LIMIT 100";
+
 constexpr auto list_sql =
-    detail::sql("SELECT ", session_list,
-                " FROM sessions s WHERE s.account_id = $1 AND s.id >= $2 "
-                "AND s.revoked_at IS NULL AND s.expires_at > $3 AND NOT EXISTS (SELECT 1 FROM accounts a "
-                "WHERE a.id = $1 AND a.tokens_valid_after > s.created_at) ORDER BY s.id DESC LIMIT 100");
+    detail::sql("SELECT ", session_list, listed_from,
+                "AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.id = $1 AND a.tokens_valid_after > "
+                "s.created_at) ",
+                listed_order);
 constexpr db::statement list_statement{list_sql.c_str(),
                                        db::types(pg_type::uuid, pg_type::uuid, pg_type::timestamptz),
                                        {.summary = "list_sessions"}};
@@ -164,17 +171,18 @@ constexpr db::statement list_statement{list_sql.c_str(),
 constexpr char bearer_list[] =
     "s.id IS NOT NULL, s.revoked_at IS NOT NULL, s.expires_at, s.absolute_expires_at, a.banned_until, "
     "a.deleted_at, a.tokens_valid_after";
-constexpr char bearer_from[] = " FROM accounts a LEFT JOIN sessions s ON s.account_id = $1 AND s.id = $2 ";
+constexpr std::size_t bearer_columns = 7;
+// Behind it stands the parameter that names the session.
+constexpr char bearer_from[] = " FROM accounts a LEFT JOIN sessions s ON s.account_id = $1 AND s.id = ";
 
 // How far the log was when the check had its snapshot, and on which timeline: a replica that answers later in
 // the same request must have got so far. A standby refuses the question, and a check on one would be none.
 constexpr char log_place[] =
     ", (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::int8, "
     "('x' || left(pg_walfile_name(pg_current_wal_flush_lsn()), 8))::bit(32)::int4";
-constexpr std::size_t log_place_at = 7;
 
 constexpr auto find_bearer_sql =
-    detail::sql("SELECT ", bearer_list, log_place, bearer_from, "WHERE a.id = $1");
+    detail::sql("SELECT ", bearer_list, log_place, bearer_from, "$2 WHERE a.id = $1");
 constexpr auto find_bearers_sql = db::for_several(find_bearer_sql.text, 2);
 constexpr db::statement find_bearers_statement{find_bearers_sql.c_str(),
                                                db::types(pg_type::uuid_array, pg_type::uuid_array),
@@ -186,7 +194,7 @@ constexpr db::statement find_bearer_statement{
 
 constexpr auto find_bearer_account_sql =
     detail::sql("SELECT ", account_list, ", ", identity_list, ", ", bearer_list, bearer_from,
-                "LEFT JOIN identities i ON i.account_id = $1 WHERE a.id = $1");
+                "$2 LEFT JOIN identities i ON i.account_id = $1 WHERE a.id = $1");
 constexpr auto find_bearer_accounts_sql = db::for_several(find_bearer_account_sql.text, 2);
 constexpr db::statement find_bearer_accounts_statement{find_bearer_accounts_sql.c_str(),
                                                        db::types(pg_type::uuid_array, pg_type::uuid_array),
@@ -196,7 +204,22 @@ constexpr db::statement find_bearer_account_statement{
     db::types(pg_type::uuid, pg_type::uuid),
     {.summary = "check_bearer_and_read_account", .together = &find_bearer_accounts_statement}};
 
-constexpr std::array<const db::statement*, 13> all_statements{&rotate_statement,
+// A row for each session of the list, of NULLs when there is none, and what is known of the bearer in each.
+constexpr auto find_bearer_sessions_sql =
+    detail::sql("SELECT ", bearer_list, ", l.*", bearer_from, "$4 LEFT JOIN LATERAL (SELECT ", session_list,
+                listed_from, "AND (a.tokens_valid_after IS NULL OR a.tokens_valid_after <= s.created_at) ",
+                listed_order, ") l ON true WHERE a.id = $1");
+constexpr auto find_bearers_sessions_sql = db::for_several(find_bearer_sessions_sql.text, 4);
+constexpr db::statement find_bearers_sessions_statement{
+    find_bearers_sessions_sql.c_str(),
+    db::types(pg_type::uuid_array, pg_type::uuid_array, pg_type::timestamptz_array, pg_type::uuid_array),
+    {.summary = "check_bearers_and_list_sessions"}};
+constexpr db::statement find_bearer_sessions_statement{
+    find_bearer_sessions_sql.c_str(),
+    db::types(pg_type::uuid, pg_type::uuid, pg_type::timestamptz, pg_type::uuid),
+    {.summary = "check_bearer_and_list_sessions", .together = &find_bearers_sessions_statement}};
+
+constexpr std::array<const db::statement*, 15> all_statements{&rotate_statement,
                                                               &rotate_several_statement,
                                                               &find_state_statement,
                                                               &repeat_statement,
@@ -208,7 +231,9 @@ constexpr std::array<const db::statement*, 13> all_statements{&rotate_statement,
                                                               &find_bearer_statement,
                                                               &find_bearers_statement,
                                                               &find_bearer_account_statement,
-                                                              &find_bearer_accounts_statement};
+                                                              &find_bearer_accounts_statement,
+                                                              &find_bearer_sessions_statement,
+                                                              &find_bearers_sessions_statement};
 
 /// What the audit log calls the end of a session.
 std::string_view kind_of(revoke_reason why) {
@@ -251,6 +276,23 @@ db::params key_params(const session_key& key) {
   db::params values;
   values.add(key.account).add(key.session);
   return values;
+}
+
+db::params list_params(const uuid& account, timestamp not_before, timestamp now) {
+  db::params values;
+  values.add(account)
+      .add(detail::uuid_floor(std::max<timestamp>(not_before, now - longest_session)))
+      .add(now);
+  return values;
+}
+
+std::vector<session> read_sessions(const db::rows& from, std::size_t first) {
+  std::vector<session> found;
+  found.reserve(from.size());
+  for (std::size_t row = 0; row < from.size(); ++row) {
+    if (!from.is_null(row, first)) found.push_back(read_session(from, row, first));
+  }
+  return found;
 }
 
 // Generations are non-negative int4 in the table; the token's field is 32 bits wide.
@@ -358,17 +400,12 @@ boost::asio::awaitable<result<std::int64_t>> session_repository::end_others(sess
 
 boost::asio::awaitable<result<std::vector<session>>> session_repository::list(
     uuid account, db::wal_position seen, timestamp not_before, timestamp now, async::deadline deadline) {
-  const timestamp oldest = std::max<timestamp>(not_before, now - longest_session);
-  db::params values;
-  values.add(account).add(detail::uuid_floor(oldest)).add(now);
+  db::params values = list_params(account, not_before, now);
   const db::call_options options{
       .deadline = deadline, .read = db::read_from::replica, .account = account, .seen = seen};
   auto rows = co_await database_.execute(list_statement, std::move(values), options);
   if (rows.has_error()) co_return from_database(rows.error());
-  std::vector<session> found;
-  found.reserve(rows->size());
-  for (std::size_t row = 0; row < rows->size(); ++row) found.push_back(read_session(*rows, row, 0));
-  co_return found;
+  co_return read_sessions(*rows, 0);
 }
 
 boost::asio::awaitable<result<std::optional<bearer_row>>> session_repository::find_bearer(
@@ -379,8 +416,8 @@ boost::asio::awaitable<result<std::optional<bearer_row>>> session_repository::fi
   std::optional<bearer_row> found;
   if (!rows->empty()) {
     found = read_bearer(*rows, 0);
-    found->seen.lsn = static_cast<std::uint64_t>(rows->int8(0, log_place_at));
-    found->seen.timeline = static_cast<std::uint32_t>(rows->int4(0, log_place_at + 1));
+    found->seen.lsn = static_cast<std::uint64_t>(rows->int8(0, bearer_columns));
+    found->seen.timeline = static_cast<std::uint32_t>(rows->int4(0, bearer_columns + 1));
   }
   co_return found;
 }
@@ -395,6 +432,24 @@ boost::asio::awaitable<result<std::optional<bearer_account>>> session_repository
     found.emplace();
     found->facts = read_bearer(*rows, session_at);
     found->account = read_account(*rows);
+  }
+  co_return found;
+}
+
+boost::asio::awaitable<result<std::optional<bearer_sessions>>> session_repository::find_bearer_sessions(
+    session_key key, timestamp not_before, timestamp now, async::deadline deadline) {
+  db::params values = list_params(key.account, not_before, now);
+  values.add(key.session);
+  const db::call_options options{deadline};
+  auto rows = co_await database_.execute(find_bearer_sessions_statement, std::move(values), options);
+  if (rows.has_error()) co_return from_database(rows.error());
+  std::optional<bearer_sessions> found;
+  if (!rows->empty()) {
+    found.emplace();
+    found->facts = read_bearer(*rows, 0);
+    found->sessions = read_sessions(*rows, bearer_columns);
+    // The join promises no order.
+    std::ranges::sort(found->sessions, std::ranges::greater{}, &session::id);
   }
   co_return found;
 }

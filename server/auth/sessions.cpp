@@ -277,9 +277,25 @@ boost::asio::awaitable<result<void>> sessions::sign_out(bearer who, sign_out_sco
 }
 
 boost::asio::awaitable<result<std::vector<session>>> sessions::list(bearer who, async::deadline deadline) {
+  if (repository_.has_replicas()) co_return co_await list_on_replica(who, deadline);
   auto cut = co_await cut_.valid_after(deadline);
   if (cut.has_error()) co_return cut.error();
-  co_return co_await repository_.list(who.key.account, who.seen, *cut, clock_now(), deadline);
+  if (session_start(who.key.session) < *cut) co_return failed(errc::session_not_found);
+  auto found = co_await repository_.find_bearer_sessions(who.key, *cut, clock_now(), deadline);
+  if (found.has_error()) co_return found.error();
+  if (!found->has_value()) co_return failed(errc::account_not_found);
+  auto judged = judge_bearer((*found)->facts, who.issued_at, clock_now());
+  if (judged.has_error()) co_return judged.error();
+  co_return std::move((*found)->sessions);
+}
+
+boost::asio::awaitable<result<std::vector<session>>> sessions::list_on_replica(bearer who,
+                                                                               async::deadline deadline) {
+  auto seen = co_await check(who, deadline);
+  if (seen.has_error()) co_return seen.error();
+  auto cut = co_await cut_.valid_after(deadline);
+  if (cut.has_error()) co_return cut.error();
+  co_return co_await repository_.list(who.key.account, *seen, *cut, clock_now(), deadline);
 }
 
 boost::asio::awaitable<result<void>> sessions::end(bearer who, uuid session, async::deadline deadline) {

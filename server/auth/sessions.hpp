@@ -35,7 +35,6 @@ enum class sign_out_scope : std::uint8_t { local, global, others };
 struct bearer {
   session_key key;
   std::int64_t issued_at = 0;  ///< Unix seconds, the token's `iat`
-  db::wal_position seen{};     ///< the primary's log when `check` let him in
 };
 
 /// Sessions: refresh, the bearer check, sign-out, list. One object a shard.
@@ -55,7 +54,7 @@ class sessions {
   boost::asio::awaitable<result<grant>> refresh(crypto::refresh_token presented, async::deadline deadline);
 
   /// Reads session and account on the primary and says whether the bearer may act.
-  /// @return how far the primary's log was then: for `bearer::seen`
+  /// @return how far the primary's log was then
   /// Errors: session_not_found, session_expired (as not found), account_not_found, account_banned.
   boost::asio::awaitable<result<db::wal_position>> check(bearer who, async::deadline deadline);
 
@@ -63,7 +62,8 @@ class sessions {
   boost::asio::awaitable<result<account>> read(bearer who, async::deadline deadline);
 
   boost::asio::awaitable<result<void>> sign_out(bearer who, sign_out_scope scope, async::deadline deadline);
-  /// The bearer's live sessions, from a replica where one shows all that `check` saw.
+  /// The check and the bearer's live sessions, newest first, at most 100: in one statement, or, where there
+  /// are replicas, from one that shows all that the check saw.
   boost::asio::awaitable<result<std::vector<session>>> list(bearer who, async::deadline deadline);
   /// Ends one of the bearer's own sessions; session_not_found when it is not his or has ended.
   boost::asio::awaitable<result<void>> end(bearer who, uuid session, async::deadline deadline);
@@ -98,6 +98,8 @@ class sessions {
   /// Writes an event of the presented token's session, once for the same moment.
   boost::asio::awaitable<void> log(crypto::refresh_token presented, std::string kind, timestamp when,
                                    async::deadline deadline);
+
+  boost::asio::awaitable<result<std::vector<session>>> list_on_replica(bearer who, async::deadline deadline);
 
   /// `session_not_found` when the session began before the cut for everybody.
   boost::asio::awaitable<result<void>> check_cut(uuid session, async::deadline deadline);

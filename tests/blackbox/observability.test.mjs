@@ -243,6 +243,8 @@ describe('traces', { timeout: 300_000 }, () => {
 
     const read = await traced('GET', '/auth/v1/user', { token: account.access_token });
     assert.deepEqual(read.names, ['check_bearer_and_read_account']);
+    const listed = await traced('GET', '/auth/v1/sessions', { token: account.access_token });
+    assert.deepEqual(listed.names, ['check_bearer_and_list_sessions']);
     const signedIn = await traced('POST', '/auth/v1/token?grant_type=password', { body: { email: account.email, password: account.password } });
     assert.deepEqual(signedIn.names, ['find_claim', 'read_for_sign_in', 'verify_password', 'sign_in']);
     assert.ok(signedIn.children.find(({ name }) => name === 'verify_password').attributes['pam.work_us'] > 1000);

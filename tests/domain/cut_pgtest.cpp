@@ -24,7 +24,7 @@ using pam::auth::grant;
 class cut_test : public pam::tests::domain_test {
  protected:
   static pam::auth::bearer bearer_of(const grant& of) {
-    return {{of.account.id, of.refresh_token.session}, 4'000'000'000, {}};
+    return {{of.account.id, of.refresh_token.session}, 4'000'000'000};
   }
   /// What a process that knows nothing yet says of the session.
   awaitable<std::optional<errc>> refusal_of(pam::auth::sessions& process, const grant& of) {

@@ -60,20 +60,24 @@ void domain_test::SetUp() {
   cheap.cost.passes = 1;
   hashes_ = std::make_unique<crypto::hash_pool>(cheap);
   catalogue_ = auth::statement_catalogue();
-  db::config settings;
-  const route_facts way = facts_of(GetParam());
-  const auto port = static_cast<std::uint16_t>(std::stoi(service(way.port)));
-  settings.hosts.push_back({service("PAM_TEST_PG_SOCKET_DIR"), port});
-  settings.database = store_->name();
-  settings.mode = way.mode;
-  settings.pipelines = 2;
-  database_ = std::make_unique<db::database>(context_, settings, catalogue_);
+  database_ = std::make_unique<db::database>(context_, settings(), catalogue_);
   make_services();
   run([this]() -> boost::asio::awaitable<void> {
     auto started = co_await database_->start(soon());
     EXPECT_TRUE(started.has_value()) << (started.has_error() ? started.error().detail : "");
     EXPECT_EQ(database_->learned().mode, facts_of(GetParam()).mode);
   });
+}
+
+db::config domain_test::settings() {
+  db::config how;
+  const route_facts way = facts_of(GetParam());
+  const auto port = static_cast<std::uint16_t>(std::stoi(service(way.port)));
+  how.hosts.push_back({service("PAM_TEST_PG_SOCKET_DIR"), port});
+  how.database = store_->name();
+  how.mode = way.mode;
+  how.pipelines = 2;
+  return how;
 }
 
 void domain_test::TearDown() {

@@ -59,6 +59,9 @@ class domain_test : public testing::TestWithParam<route> {
   void use(crypto::key_ring keys);
   void use(auth::account_policy policy);
 
+  /// How the suite's database is reached on the test's route.
+  static db::config settings();
+
   static async::deadline soon() { return async::within(std::chrono::seconds{10}); }
 
   boost::asio::io_context context_{1};

@@ -45,6 +45,7 @@ const std::vector<allowance> allowances{
     {"AND id <> $2 AND id >= $5", "ends sessions of every age", false, any_number},
     {"s.account_id = $1 AND s.id >= $2", "lists sessions of every age: few rows, a sort is as good", true,
      any_number},
+    {"s.account_id = k.p1 AND s.id >= k.p2", "likewise, for each of the callers", true, any_number},
     {"e.account_id = $8", "an account's events of a time, in the primary key's order", true, any_number},
     {"e.geo <@", "a rectangle's events of a time", true, any_number},
     {"e.geo <->", "the nearest events of a time", true, any_number},
@@ -193,6 +194,8 @@ class plans : public testing::Test {
         return "ARRAY[now(), now()]";
       case pg_type::uuid_array:  // of statements for several callers: accounts, then their sessions
         if (number == 1) return std::string{"ARRAY["} + account + ", " + account + "]";
+        if (sql.find(">= k.p" + std::to_string(number)) != std::string::npos)
+          return "ARRAY[uuid7_floor(now() - interval '10 days'), uuid7_floor(now() - interval '10 days')]";
         return "ARRAY(SELECT id FROM sessions WHERE account_id = " + account + " ORDER BY id DESC LIMIT 2)";
       case pg_type::int2:
       case pg_type::int4:
