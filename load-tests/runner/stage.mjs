@@ -58,7 +58,7 @@ export class Stage {
       ['--pgdata', data, '--username=postgres', '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync']);
     await run(...local);
     const settings = ["listen_addresses = ''", `unix_socket_directories = '${this.sockets}'`, 'port = 5432',
-      'max_connections = 100', `shared_buffers = '${this.profile.shared_buffers}'`, 'huge_pages = off', 'fsync = on',
+      'max_connections = 100', `shared_buffers = '${this.profile.shared_buffers}'`, 'huge_pages = try', 'fsync = on',
       'synchronous_commit = on', 'full_page_writes = on', "max_wal_size = '4GB'", "checkpoint_timeout = '5min'",
       'checkpoint_completion_target = 0.9', 'random_page_cost = 1.1', "timezone = 'UTC'", 'max_wal_senders = 4',
       `commit_delay = ${this.profile.commit_delay ?? 0}`];
