@@ -94,9 +94,8 @@ boost::asio::awaitable<result<timestamp>> token_cut::valid_after(async::deadline
 
 // Bounded by the deadline of whoever reads.
 boost::asio::awaitable<void> token_cut::end_of_a_read() {
-  if (!read_ended_) {
-    read_ended_.emplace(co_await boost::asio::this_coro::executor, clock::time_point::max());
-  }
+  const auto executor = co_await boost::asio::this_coro::executor;
+  if (!read_ended_) read_ended_.emplace(executor, clock::time_point::max());
   co_await read_ended_->async_wait(async::tuple_await);
 }
 
