@@ -77,8 +77,8 @@ bool token_cut::lets_in(const uuid& session) const {
   return is_young(clock::now()) && session_start(session) >= valid_after_;
 }
 
-// A read that is under way serves whoever could have gone by its answer if it had been there when he came. With a
-// read for each, a database that answers late would have twice as much to answer.
+// A read that is under way serves whoever could have gone by its answer if it had been there when he came.
+// With a read for each, a database that answers late would have twice as much to answer.
 boost::asio::awaitable<result<timestamp>> token_cut::valid_after(async::deadline deadline) {
   const auto came = clock::now();
   if (is_young(came)) co_return valid_after_;

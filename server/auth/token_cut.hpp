@@ -58,7 +58,8 @@ class token_cut {
   db::database& database_;
   timestamp valid_after_{};
   clock::time_point as_of_ = clock::time_point::min();
-  clock::time_point asked_ = clock::time_point::min();  ///< when the newest read under way was sent; min: none
+  clock::time_point asked_ =
+      clock::time_point::min();  ///< when the newest read under way was sent; min: none
   std::optional<boost::asio::steady_timer> read_ended_;  ///< cancelled then; made when somebody waits
 };
 

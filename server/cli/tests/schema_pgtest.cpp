@@ -403,7 +403,9 @@ TEST_F(schema, sessions_are_analyzed_as_before_when_their_migration_is_taken_bac
   constexpr int before = 21;
   const tests::test_database another;
   auto elder = another.open();
-  ASSERT_TRUE(migrate_up(elder, {.target = before}).has_value());
+  migration_options to_before;
+  to_before.target = before;
+  ASSERT_TRUE(migrate_up(elder, to_before).has_value());
   const std::string now = upkeep_of(owner_);
 
   const auto down = migrate_down(owner_, before, {});

@@ -5,8 +5,8 @@
 #include <string_view>
 #include <utility>
 
-#include "server/net/detail/connection_set.hpp"
 #include "async/counting.hpp"
+#include "server/net/detail/connection_set.hpp"
 #include "server/net/detail/proxy_header.hpp"
 
 namespace pam::net::detail {
