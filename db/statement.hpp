@@ -71,7 +71,7 @@ struct statement {
     pam::db::repeat repeat = repeat::safe;
     lock_rank rank = lock_rank::none;
     int conflict_key = -1;
-    /// Goes before everything that waits: for a rare `batch::shared` read whose answer many callers wait for.
+    /// Goes before all that is queued: for a rare `batch::shared` read whose answer many callers wait for.
     bool is_urgent = false;
     const char* summary = "";  ///< what it does in one word, for traces: a literal, equal in every release
     /// The same statement for several callers at once: calls of a batch that stand next to each other then

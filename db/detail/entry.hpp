@@ -55,8 +55,8 @@ struct entry {
 
   // The core's own.
   statement_traits* traits = nullptr;
-  std::uint64_t sequence =
-      0;  ///< order of submission; 0: before all others (`statement::options::is_urgent`)
+  /// Order of submission; 0: before all others (`statement::options::is_urgent`).
+  std::uint64_t sequence = 0;
   entry* previous = nullptr;
   entry* next = nullptr;
   std::size_t deadline_index = 0;  ///< place in the heap of deadlines

@@ -137,8 +137,8 @@ TEST(pipeline_core, an_urgent_statement_goes_before_everything_that_waits) {
 TEST(pipeline_core, an_urgent_statement_that_lost_its_connection_is_urgent_again) {
   core_driver d{{.batch = 1}};
   d.core.open(0, {});
-  entry& urgent = d.submit(read_now);
   entry& waiting = d.submit(read_one);
+  entry& urgent = d.submit(read_now);
   EXPECT_THAT(d.take(), ElementsAre(&urgent));
 
   d.core.lose(0, d.now);

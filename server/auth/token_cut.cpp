@@ -3,7 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <list>
+#include <optional>
+#include <utility>
 
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 
 #include "async/tuple_await.hpp"
@@ -43,34 +47,57 @@ error missing_row() {
 
 }  // namespace
 
-/// A read that is under way for as long as this lives.
+/// A read under way, and who waits for its answer. Shared by all of them.
 class token_cut::reading {
  public:
-  explicit reading(token_cut& of) : of_(of), asked_(clock::now()) { of_.asked_ = asked_; }
-  ~reading() {
-    if (of_.asked_ == asked_) of_.asked_ = clock::time_point::min();
-    if (!of_.read_ended_) return;
-    if (of_.as_of_ >= asked_) {
-      of_.read_ended_->cancel();
-    } else {
-      of_.read_ended_->cancel_one();  // who tries next; the others wait for him
-    }
-  }
+  reading() = default;
   reading(const reading&) = delete;
   reading& operator=(const reading&) = delete;
 
   [[nodiscard]] clock::time_point asked() const { return asked_; }
 
+  void end(const result<timestamp>& answer) {
+    answer_ = answer;
+    for (boost::asio::steady_timer* each : waiting_) each->cancel();
+  }
+
+  /// Its answer, or that the deadline has passed.
+  static boost::asio::awaitable<result<timestamp>> answer_of(std::shared_ptr<reading> what,
+                                                             async::deadline deadline) {
+    const auto executor = co_await boost::asio::this_coro::executor;
+    boost::asio::steady_timer until{executor, deadline};
+    const place_in_line mine{what->waiting_, until};
+    if (!what->answer_) co_await until.async_wait(async::tuple_await);
+    if (what->answer_) co_return *what->answer_;
+    error late;
+    late.code = errc::unavailable;
+    late.reason = "database_deadline";
+    co_return late;
+  }
+
  private:
-  token_cut& of_;
-  clock::time_point asked_;
+  using line = std::list<boost::asio::steady_timer*>;
+  class place_in_line {
+   public:
+    place_in_line(line& of, boost::asio::steady_timer& timer) : of_(of), at_(of.insert(of.end(), &timer)) {}
+    ~place_in_line() { of_.erase(at_); }
+    place_in_line(const place_in_line&) = delete;
+    place_in_line& operator=(const place_in_line&) = delete;
+
+   private:
+    line& of_;
+    line::iterator at_;
+  };
+
+  clock::time_point asked_ = clock::now();
+  std::optional<result<timestamp>> answer_;
+  line waiting_;
 };
 
 // Somebody else reads it anew while it is between the two ages: nobody waits for that.
 bool token_cut::is_young(clock::time_point now) const {
   const bool is_known = as_of_ != clock::time_point::min();
-  const bool is_being_read = asked_ != clock::time_point::min();
-  return is_known && now - as_of_ < (is_being_read ? max_age : refresh_after);
+  return is_known && now - as_of_ < (newest_ ? max_age : refresh_after);
 }
 
 bool token_cut::lets_in(const uuid& session) const {
@@ -82,31 +109,25 @@ bool token_cut::lets_in(const uuid& session) const {
 boost::asio::awaitable<result<timestamp>> token_cut::valid_after(async::deadline deadline) {
   const auto came = clock::now();
   if (is_young(came)) co_return valid_after_;
-  while (suits(asked_, came)) {
-    co_await end_of_a_read();
-    if (suits(as_of_, came)) co_return valid_after_;
-  }
+  if (newest_ && came - newest_->asked() < max_age) co_return co_await reading::answer_of(newest_, deadline);
+  const bool is_known = as_of_ != clock::time_point::min();
+  const auto mine = std::make_shared<reading>();
+  newest_ = mine;
   auto fresh = co_await read(deadline);
+  if (fresh.has_value()) learn(*fresh, mine->asked());
+  if (newest_ == mine) newest_.reset();
   // What is known may still be young enough: one lost read fails nobody.
-  if (fresh.has_error() && suits(as_of_, came)) co_return valid_after_;
+  if (fresh.has_error() && is_known && clock::now() - as_of_ < max_age) fresh = valid_after_;
+  mine->end(fresh);
   co_return fresh;
 }
 
-// Bounded by the deadline of whoever reads.
-boost::asio::awaitable<void> token_cut::end_of_a_read() {
-  const auto executor = co_await boost::asio::this_coro::executor;
-  if (!read_ended_) read_ended_.emplace(executor, clock::time_point::max());
-  co_await read_ended_->async_wait(async::tuple_await);
-}
-
 boost::asio::awaitable<result<timestamp>> token_cut::read(async::deadline deadline) {
-  const reading under_way{*this};
   const db::call_options options{deadline};
   auto rows = co_await database_.execute(read_statement, db::params{}, options);
   if (rows.has_error()) co_return from_database(rows.error());
   if (rows->empty()) co_return missing_row();
-  learn(rows->time(0, 0), under_way.asked());
-  co_return valid_after_;
+  co_return std::max(valid_after_, rows->time(0, 0));
 }
 
 boost::asio::awaitable<result<timestamp>> token_cut::move(timestamp to, administrator by,

@@ -1,12 +1,10 @@
 #pragma once
 
 #include <chrono>
-#include <cstddef>
-#include <optional>
+#include <memory>
 #include <span>
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/steady_timer.hpp>
 
 #include "async/deadline.hpp"
 #include "db/database.hpp"
@@ -19,7 +17,7 @@ namespace pam::auth {
 ///
 /// Nobody polls: a shard that judges sessions reads the row again when what it knows is older than
 /// `refresh_after`, one request at a time, and every request waits for such a read when that is older than
-/// `max_age`. So nobody is judged by what was known more than a second before he came, also after a restart
+/// `max_age`. So nobody is judged by what was known more than 0.8 s before he came, also after a restart
 /// and whatever happened to a background task, and an idle shard asks nothing.
 /// Shard: called on the shard that owns it.
 class token_cut {
@@ -47,20 +45,13 @@ class token_cut {
   class reading;
 
   boost::asio::awaitable<result<timestamp>> read(async::deadline deadline);
-  boost::asio::awaitable<void> end_of_a_read();
   [[nodiscard]] bool is_young(clock::time_point now) const;
-  /// Whether `moment` is young enough for a request that came at `came`.
-  [[nodiscard]] static bool suits(clock::time_point moment, clock::time_point came) {
-    return moment != clock::time_point::min() && came - moment < max_age;
-  }
   void learn(timestamp valid_after, clock::time_point as_of);
 
   db::database& database_;
   timestamp valid_after_{};
   clock::time_point as_of_ = clock::time_point::min();
-  clock::time_point asked_ =
-      clock::time_point::min();  ///< when the newest read under way was sent; min: none
-  std::optional<boost::asio::steady_timer> read_ended_;  ///< cancelled then; made when somebody waits
+  std::shared_ptr<reading> newest_;  ///< under way; null: none
 };
 
 /// When a session began, from its id (UUIDv7), in milliseconds.
