@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <list>
 #include <optional>
-#include <utility>
 
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -69,10 +68,10 @@ class token_cut::reading {
     const place_in_line mine{what->waiting_, until};
     if (!what->answer_) co_await until.async_wait(async::tuple_await);
     if (what->answer_) co_return *what->answer_;
-    error late;
-    late.code = errc::unavailable;
-    late.reason = "database_deadline";
-    co_return late;
+    db::error late;
+    late.code = db::errc::deadline;
+    late.outcome = db::outcome::not_sent;
+    co_return from_database(late);
   }
 
  private:

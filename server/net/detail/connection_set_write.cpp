@@ -5,9 +5,8 @@
 
 #include <boost/asio/post.hpp>
 
-#include "server/net/detail/connection_set.hpp"
-
 #include "async/counting.hpp"
+#include "server/net/detail/connection_set.hpp"
 
 namespace pam::net::detail {
 
