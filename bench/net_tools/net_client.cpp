@@ -31,6 +31,7 @@
 #include "load-tests/swarm/http_answer.hpp"
 #include "load-tests/swarm/tally.hpp"
 #include "load-tests/swarm/tls_link.hpp"
+#include "server/net/tls_buffers.hpp"
 
 namespace pam::bench {
 namespace {
@@ -266,6 +267,7 @@ class client {
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
+  pam::net::keep_tls_buffers();
   pam::bench::plan how;
   CLI::App app{"A light HTTP client for benches"};
   app.require_subcommand(1);

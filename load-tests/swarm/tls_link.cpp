@@ -11,6 +11,14 @@
 #include <stdexcept>
 
 namespace pam::load {
+namespace {
+
+/// What OpenSSL wants before each call; to look costs less than to clear.
+void forget_errors() {
+  if (ERR_peek_error() != 0) ERR_clear_error();
+}
+
+}  // namespace
 
 tls_client::tls_client(const std::string& certificate_file, bool keeps_sessions)
     : context_(SSL_CTX_new(TLS_client_method())) {
@@ -95,7 +103,7 @@ tls_link::outcome tls_link::explain(int result) {
     case SSL_ERROR_ZERO_RETURN:
       return outcome::ended;
     default:
-      ERR_clear_error();
+      forget_errors();
       return outcome::failed;
   }
 }
@@ -108,7 +116,7 @@ tls_link::outcome tls_link::advance() {
     if (failure != 0) return outcome::failed;
     state_ = link_state::handshaking;
   }
-  ERR_clear_error();
+  forget_errors();
   const int result = SSL_do_handshake(ssl_.get());
   if (result != 1) return explain(result);
   state_ = link_state::ready;
@@ -116,7 +124,7 @@ tls_link::outcome tls_link::advance() {
 }
 
 tls_link::transfer tls_link::read(std::span<char> into) {
-  ERR_clear_error();
+  forget_errors();
   std::size_t got = 0;
   const int result = SSL_read_ex(ssl_.get(), into.data(), into.size(), &got);
   if (result != 1) return {explain(result), 0};
@@ -124,7 +132,7 @@ tls_link::transfer tls_link::read(std::span<char> into) {
 }
 
 tls_link::transfer tls_link::write(std::string_view from) {
-  ERR_clear_error();
+  forget_errors();
   std::size_t put = 0;
   const int result = SSL_write_ex(ssl_.get(), from.data(), from.size(), &put);
   if (result != 1) return {explain(result), 0};
@@ -141,9 +149,9 @@ bool tls_link::is_resumed() const {
 
 void tls_link::close() {
   if (ssl_ && state_ == link_state::ready) {
-    ERR_clear_error();
+    forget_errors();
     SSL_shutdown(ssl_.get());
-    ERR_clear_error();
+    forget_errors();
   }
   abort();
 }
