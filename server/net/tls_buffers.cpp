@@ -49,6 +49,7 @@ void* allocate(std::size_t size, const char* /*file*/, int /*line*/) {
 }
 
 void release(void* memory, const char* /*file*/, int /*line*/) {
+  if (memory == nullptr) return;
   if (reinterpret_cast<std::uintptr_t>(memory) % alignment != 0) return std::free(memory);
   // The last one in is the first one out: it is still in the processor's cache.
   const std::size_t size = malloc_usable_size(memory);

@@ -15,29 +15,79 @@ namespace {
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
 
-/// Collects what Beast finds. Beast checks the grammar of lines, names and values; the rules about
-/// their meaning follow in `parse_head`.
+bool same(std::string_view a, std::string_view b) {
+  return beast::iequals(beast::string_view(a.data(), a.size()), beast::string_view(b.data(), b.size()));
+}
+
+method to_method(http::verb verb) {
+  switch (verb) {
+    case http::verb::get:
+      return method::get;
+    case http::verb::post:
+      return method::post;
+    case http::verb::put:
+      return method::put;
+    case http::verb::options:
+      return method::options;
+    case http::verb::delete_:
+      return method::del;
+    case http::verb::patch:
+      return method::patch;
+    case http::verb::head:
+      return method::head;
+    default:
+      return method::other;
+  }
+}
+
+/// The fields that decide where the message ends, to whom it is sent and what follows it.
+struct decisive_fields {
+  std::optional<std::string_view> host;
+  std::optional<std::string_view> length;
+  std::optional<std::string_view> coding;
+  std::optional<std::string_view> expectation;
+  bool has_close = false;
+  bool has_keep_alive = false;
+  refusal fault;  ///< the first one: a field without a name, or one sent twice that may come once only
+};
+
+/// Collects what Beast finds. Beast checks the grammar of lines, names and values and knows the names
+/// it meets; the rules about their meaning follow in `parse_head`.
 class collecting_parser final : public http::basic_parser<true> {
  public:
   explicit collecting_parser(request_context& into) : into_(into) {}
 
-  std::string_view verb;
-  std::string_view target;
   int version = 0;
+  decisive_fields found;
 
  private:
   using error_code = beast::error_code;
   using text = beast::string_view;
   static std::string_view view(text from) { return {from.data(), from.size()}; }
 
-  void on_request_impl(http::verb, text method, text path, int http_version, error_code&) override {
-    verb = view(method);
-    target = view(path);
+  void on_request_impl(http::verb verb, text, text path, int http_version, error_code&) override {
+    into_.verb = to_method(verb);
+    into_.target = view(path);
     version = http_version;
   }
-  void on_field_impl(http::field, text name, text value, error_code&) override {
+  void on_field_impl(http::field known, text name, text value, error_code&) override {
     const header_field field{view(name), view(value)};
     into_.fields.push_back(field);
+    if (name.empty()) return accuse("A header field has no name.");
+    switch (known) {
+      case http::field::host:
+        return keep(found.host, value, "Host must be sent once.");
+      case http::field::content_length:
+        return keep(found.length, value, "Content-Length must be sent once.");
+      case http::field::transfer_encoding:
+        return keep(found.coding, value, "Transfer-Encoding must be sent once.");
+      case http::field::expect:
+        return keep(found.expectation, value, "Expect must be sent once.");
+      case http::field::connection:
+        return read_options(value);
+      default:
+        return;
+    }
   }
   void on_response_impl(int, text, int, error_code&) override {}
   void on_header_impl(error_code&) override {}
@@ -47,21 +97,22 @@ class collecting_parser final : public http::basic_parser<true> {
   std::size_t on_chunk_body_impl(std::uint64_t, text, error_code&) override { return 0; }
   void on_finish_impl(error_code&) override {}
 
+  void accuse(std::string_view why) {
+    if (!found.fault) found.fault = malformed(why);
+  }
+  void keep(std::optional<std::string_view>& place, text value, std::string_view repeated) {
+    if (place) return accuse(repeated);
+    place = view(value);
+  }
+  void read_options(text value) {
+    for (const auto& option : http::token_list{value}) {
+      found.has_close = found.has_close || beast::iequals(option, "close");
+      found.has_keep_alive = found.has_keep_alive || beast::iequals(option, "keep-alive");
+    }
+  }
+
   request_context& into_;
 };
-
-bool same(std::string_view a, std::string_view b) {
-  return beast::iequals(beast::string_view(a.data(), a.size()), beast::string_view(b.data(), b.size()));
-}
-
-method to_method(std::string_view text) {
-  constexpr std::array known{method::get, method::post,  method::put, method::options,
-                             method::del, method::patch, method::head};
-  for (const method candidate : known) {
-    if (text == to_string(candidate)) return candidate;
-  }
-  return method::other;
-}
 
 /// `HTTP/` and a version that is none of ours: well-formed, hence 505 and not 400.
 bool is_other_version(std::string_view head) {
@@ -134,36 +185,6 @@ std::optional<std::uint64_t> parse_length(std::string_view text) {
   return value;
 }
 
-/// The fields that decide where the message ends and to whom it is sent; each may come once only.
-struct decisive_fields {
-  const header_field* host = nullptr;
-  const header_field* length = nullptr;
-  const header_field* coding = nullptr;
-  const header_field* expectation = nullptr;
-};
-
-refusal find_decisive(const request_context& from, decisive_fields& found) {
-  struct rule {
-    std::string_view name;
-    const header_field* decisive_fields::* place;
-    std::string_view repeated;
-  };
-  static constexpr std::array rules{
-      rule{"host", &decisive_fields::host, "Host must be sent once."},
-      rule{"content-length", &decisive_fields::length, "Content-Length must be sent once."},
-      rule{"transfer-encoding", &decisive_fields::coding, "Transfer-Encoding must be sent once."},
-      rule{"expect", &decisive_fields::expectation, "Expect must be sent once."}};
-  for (const header_field& field : from.fields) {
-    if (field.name.empty()) return malformed("A header field has no name.");
-    for (const rule& entry : rules) {
-      if (field.name.size() != entry.name.size() || !same(field.name, entry.name)) continue;
-      if (found.*entry.place != nullptr) return malformed(entry.repeated);
-      found.*entry.place = &field;
-    }
-  }
-  return {};
-}
-
 /// Host is `uri-host [":" port]` (RFC 9110 section 7.2): no user part, path, list or space.
 bool is_host(std::string_view text) {
   static constexpr std::array<bool, 256> is_bad = [] {
@@ -184,55 +205,41 @@ bool is_host(std::string_view text) {
          (port[0] == ':' && port.find_first_not_of("0123456789", 1) == std::string_view::npos);
 }
 
-refusal check_host(const header_field* host, std::string_view authority, int version) {
-  if (host == nullptr && version >= 11) return malformed("HTTP/1.1 requires a Host field.");
-  if (host != nullptr && !is_host(host->value)) return malformed("Host is malformed.");
+refusal check_host(std::optional<std::string_view> host, std::string_view authority, int version) {
+  if (!host && version >= 11) return malformed("HTTP/1.1 requires a Host field.");
+  if (host && !is_host(*host)) return malformed("Host is malformed.");
   if (authority.empty()) return {};
   if (authority.starts_with(':') || !is_host(authority)) {
     return malformed("The host in the request target is malformed.");
   }
   // RFC 9112 section 3.2.2: a client sends the same in both, and a server goes by the target. Whoever
   // sends two hosts wants two readers to disagree, so neither is believed.
-  if (host != nullptr && !same(host->value, authority)) {
+  if (host && !same(*host, authority)) {
     return malformed("Host and the host in the request target differ.");
   }
   return {};
 }
 
 refusal read_framing(const decisive_fields& found, int version, const limits& bounds, framing& body) {
-  if (found.coding != nullptr) {
-    if (found.length != nullptr) {
+  if (found.coding) {
+    if (found.length) {
       return malformed("Transfer-Encoding and Content-Length must not be sent together.");
     }
     if (version < 11) return malformed("HTTP/1.0 has no Transfer-Encoding.");
-    if (!same(found.coding->value, "chunked")) {
+    if (!same(*found.coding, "chunked")) {
       return {501, "not_implemented", "The only supported transfer coding is chunked."};
     }
     body.is_chunked = true;
     return {};
   }
-  if (found.length == nullptr) return {};
-  const auto length = parse_length(found.length->value);
+  if (!found.length) return {};
+  const auto length = parse_length(*found.length);
   if (!length) return malformed("Content-Length must be one decimal number.");
   if (*length > bounds.body_bytes) {
     return {413, "request_entity_too_large", "The body is larger than the configured limit."};
   }
   body.content_length = *length;
   return {};
-}
-
-/// HTTP/1.1 stays open unless told otherwise, HTTP/1.0 closes unless asked (RFC 9112 section 9.3).
-bool wants_keep_alive(const request_context& from, int version) {
-  bool has_close = false;
-  bool has_keep_alive = false;
-  for (const header_field& field : from.fields) {
-    if (!same(field.name, "connection")) continue;
-    for (const auto& option : http::token_list{beast::string_view(field.value.data(), field.value.size())}) {
-      has_close = has_close || beast::iequals(option, "close");
-      has_keep_alive = has_keep_alive || beast::iequals(option, "keep-alive");
-    }
-  }
-  return !has_close && (version >= 11 || has_keep_alive);
 }
 
 }  // namespace
@@ -284,20 +291,19 @@ refusal parse_head(std::string_view head, const limits& bounds, request_context&
   parser.body_limit(boost::none);                                  // judged below, with our own status
   beast::error_code failure;
   parser.put(boost::asio::const_buffer(head.data(), head.size()), failure);
-  into.target = parser.target;
-  into.verb = to_method(parser.verb);
   if (failure) return explain(failure, head);
   if (!parser.is_header_done()) return malformed("The request head is malformed.");
 
-  decisive_fields found;
+  const decisive_fields& found = parser.found;
   std::string_view authority;
   if (const refusal why = split_target(into, authority)) return why;
-  if (const refusal why = find_decisive(into, found)) return why;
+  if (found.fault) return found.fault;
   if (const refusal why = check_host(found.host, authority, parser.version)) return why;
   if (const refusal why = read_framing(found, parser.version, bounds, body)) return why;
-  into.keep_alive = wants_keep_alive(into, parser.version);
-  if (found.expectation != nullptr && parser.version >= 11) {
-    if (!same(found.expectation->value, "100-continue")) {
+  // HTTP/1.1 stays open unless told otherwise, HTTP/1.0 closes unless asked (RFC 9112 section 9.3).
+  into.keep_alive = !found.has_close && (parser.version >= 11 || found.has_keep_alive);
+  if (found.expectation && parser.version >= 11) {
+    if (!same(*found.expectation, "100-continue")) {
       return {417, "expectation_failed", "The only supported expectation is 100-continue."};
     }
     body.expects_continue = true;
