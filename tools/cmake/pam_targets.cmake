@@ -1,6 +1,7 @@
 # pam_library(name [PCH] SOURCES ... LINK ...)   a static library of ours
 # pam_test(name KIND unit|pg SOURCES ... LINK ...)   one GoogleTest executable, one ctest entry
-# pam_bench(name SOURCES ... LINK ...)           one Google Benchmark executable
+# pam_tool(name SOURCES ... LINK ...)            what loads or measures the product; the target `tools` builds them all
+# pam_bench(name SOURCES ... LINK ...)           one Google Benchmark executable, a tool as well
 # One precompiled header (async/pch.hpp) is built once and reused by every target.
 include(GoogleTest)
 
@@ -41,7 +42,18 @@ function(pam_test name)
   endif()
 endfunction()
 
+add_custom_target(tools)
+
+function(pam_tool name)
+  pam_executable(${name} ${ARGN})
+  add_dependencies(tools ${name})
+  # Nothing is measured under a sanitizer.
+  if(PAM_SANITIZE)
+    set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL TRUE)
+  endif()
+endfunction()
+
 function(pam_bench name)
   cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
-  pam_executable(${name} SOURCES ${arg_SOURCES} LINK ${arg_LINK} pam_bench_main)
+  pam_tool(${name} SOURCES ${arg_SOURCES} LINK ${arg_LINK} pam_bench_main)
 endfunction()

@@ -84,7 +84,7 @@ dev_bench_script() {
   local name="$1"
   shift
   ensure_packages bench load
-  build_preset release pam-auth pam-auth-counted swarm net_client net_parts net_offer net_floor
+  build_preset release pam-auth tools
   mkdir -p build/bench
   say "$name"
   ulimit -n "$(ulimit -Hn)"

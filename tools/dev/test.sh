@@ -305,13 +305,9 @@ test_everything() {
   test_ctest pg '^pg$'
   build_preset fuzz fuzz_all
   test_fuzz
-  build_preset release pam-auth framing_server
-  local benches
-  mapfile -t benches < <(bench_targets)
-  [ "${#benches[@]}" -eq 0 ] || build_preset release "${benches[@]}"
+  build_preset release pam-auth framing_server tools
   test_blackbox
   test_sdk
   test_chaos
-  build_preset release swarm
   test_load
 }
