@@ -41,9 +41,9 @@ async function hammer(place, server, kind, { connections }, during) {
       '--epoch', String(place.epoch), '--first', String(kind.isOnce ? place.take(users) : 0), '--users', String(users)])]);
   const client = place.client('hammer', server.port, file, { more: ['--connections', connections, '--status', kind.status ?? 200,
     ...(kind.isOnce ? ['--in-turn', '--answers', connections === 1 ? most / 4 : most] : kind.limit ? ['--answers', kind.limit] : ['--seconds', 2 + window / 1000])] });
-  await client.said(1);
+  await client.said();
   await during();
-  const result = await client.said(2);
+  const result = await client.said();
   await client.ended;
   if (result.failed > 0) throw new Error(`${kind.title}: ${result.failed} requests failed`);
 }

@@ -19,8 +19,8 @@ const get = (path, more = '') => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n${m
 const post = (path, body) => `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
 
 /** @param isRatioLow  a cost: the ratio must stay at or below the target */
-function record(name, unit, ours, reference, target, isRatioLow, samples) {
-  const ratio = reference === null ? ours : isRatioLow ? ours / reference : reference / ours;
+function record(name, unit, ours, reference, target, isRatioLow, samples,
+  ratio = reference === null ? ours : isRatioLow ? ours / reference : reference / ours) {
   const met = isRatioLow ? ratio <= target : ratio >= target;
   results.push({ name, unit, ours, reference, ratio, target, met, samples });
   const show = (value) => (value === null ? '-' : value.toFixed(2));
@@ -29,7 +29,17 @@ function record(name, unit, ours, reference, target, isRatioLow, samples) {
 }
 
 const say = (text) => process.stderr.write(`    ${text}\n`);
-const busy = (list) => list.map((one) => `${(one.server_cores * 100).toFixed(0)} %`).join(' ');
+const busy = (list) => `${(median(list.map((one) => one.server_cores)) * 100).toFixed(0)} %`;
+const slices = 5;  // a round of the bench's option
+const slice_seconds = 0.4;
+
+/** Of ratios: their mean, and how far it may be from what endless rounds would give (one standard error). */
+function geometricMean(ratios) {
+  const logs = ratios.map(Math.log);
+  const mean = logs.reduce((sum, one) => sum + one, 0) / logs.length;
+  const variance = logs.reduce((sum, one) => sum + (one - mean) ** 2, 0) / Math.max(1, logs.length - 1);
+  return { mean: Math.exp(mean), error: Math.exp(mean) * Math.sqrt(variance / logs.length) };
+}
 
 async function measureStart(place) {
   const samples = [];
@@ -46,19 +56,23 @@ async function measureRequests(place, { ours, plain, nginx, users }) {
   const floor = await place.floor(ours, get('/health'));
   const health = place.requests('health', [get('/health')]);
   const user = place.requests('user', users.map(({ access_token: token }) => get('/auth/v1/user', `Authorization: Bearer ${token}\r\n`)));
-  const seen = { nginx_plain: [], plain: [], nginx_tls: [], floor: [], tls: [], user: [] };
-  for (let i = 0; i < rounds; ++i) {
-    seen.nginx_plain.push(await place.hammer(nginx, nginx.plain, health, { isTls: false }));
-    seen.plain.push(await place.hammer(plain, plain.port, health, { isTls: false }));
-    seen.nginx_tls.push(await place.hammer(nginx, nginx.tls, health));
-    seen.floor.push(await place.hammer(floor, floor.port, health));
-    seen.tls.push(await place.hammer(ours, ours.port, health));
-    seen.user.push(await place.hammer(ours, ours.port, user));
+  const contestants = [
+    ['nginx_plain', nginx, nginx.plain, health, false], ['plain', plain, plain.port, health, false], ['nginx_tls', nginx, nginx.tls, health, true],
+    ['floor', floor, floor.port, health, true], ['tls', ours, ours.port, health, true], ['user', ours, ours.port, user, true]];
+  const seen = Object.fromEntries(contestants.map(([name]) => [name, []]));
+  // Short slices, each server first in its turn: the pace of a virtual machine changes by a third within seconds.
+  for (let i = 0; i < rounds * slices; ++i) {
+    for (let j = 0; j < contestants.length; ++j) {
+      const [name, server, port, requests, isTls] = contestants[(i + j) % contestants.length];
+      seen[name].push(await place.hammer(server, port, requests, { isTls, seconds: slice_seconds }));
+    }
   }
   const ratio = (name, target, mine, theirs) => {
-    record(name, 'us CPU/request', median(mine.map((one) => one.cpu_us)), median(theirs.map((one) => one.cpu_us)), target, false, { ours: mine, reference: theirs });
-    say(`answers/s: ours ${mine.map((one) => one.rate.toFixed(0)).join(' ')}; reference ${theirs.map((one) => one.rate.toFixed(0)).join(' ')}`);
-    say(`server's core: ours ${busy(mine)}; reference ${busy(theirs)}`);
+    const { mean, error } = geometricMean(mine.map((one, i) => theirs[i].cpu_us / one.cpu_us));
+    record(name, 'us CPU/request', median(mine.map((one) => one.cpu_us)), median(theirs.map((one) => one.cpu_us)), target, false, { ours: mine, reference: theirs }, mean);
+    const [own, other] = [mine, theirs].map((list) => list.map((one) => one.rate)).map((rates) => `${Math.min(...rates).toFixed(0)} to ${Math.max(...rates).toFixed(0)}`);
+    say(`ratio within a round, geometric mean of ${mine.length}: ${mean.toFixed(3)}, standard error ${error.toFixed(3)}`);
+    say(`answers/s: ours ${own}; reference ${other}; median of the server's core: ours ${busy(mine)}, reference ${busy(theirs)}`);
   };
   ratio('P4 /health plaintext', 1.0, seen.plain, seen.nginx_plain);
   ratio('P4 /health TLS', 1.3, seen.tls, seen.nginx_tls);

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { cpuOf, fetchText, residentOf, run, start, until } from '../../load-tests/runner/index.mjs';
+import { cpuOf, cpuOfThreads, fetchText, residentOf, run, start, until } from '../../load-tests/runner/index.mjs';
 import { Stage, freePort } from '../../load-tests/runner/stage.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -81,12 +81,15 @@ export class Place extends Stage {
   client(mode, port, requests, { isTls = true, more = [] } = {}) {
     const child = start('taskset', ['-c', otherCore, join(this.bin, 'net_client'), mode, '--port', String(port), '--requests', requests,
       ...(isTls ? ['--certificate', this.certificate] : []), ...more.map(String)]);
-    const lines = [];
-    child.said = (count) => until(() => {
-      if (child.result && lines.length < count) throw new Error('net_client ended early');
-      return lines.length >= count && lines[count - 1];
-    }, 'net_client', 120);
-    createInterface({ input: child.stdout }).on('line', (line) => lines.push(JSON.parse(line)));
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    const force = setTimeout(() => child.kill('SIGKILL'), 120_000);
+    child.ended.finally(() => clearTimeout(force)).catch(() => {});
+    /** The next line it says. */
+    child.said = async () => {
+      const { value, done } = await lines.next();
+      if (done) throw new Error('net_client ended early');
+      return JSON.parse(value);
+    };
     return child;
   }
 
@@ -94,10 +97,10 @@ export class Place extends Stage {
   async hammer(server, port, requests, { isTls, seconds = 2, connections = 64, status = 200, inTurn = false } = {}) {
     const client = this.client('hammer', port, requests, { isTls, more: ['--seconds', seconds, '--connections', connections, '--status', status,
       ...(inTurn ? ['--in-turn'] : [])] });
-    await client.said(1);
-    const before = cpuOf(server.pid);
-    const result = await client.said(2);
-    const cpu = cpuOf(server.pid) - before;
+    await client.said();
+    const before = cpuOfThreads(server.pid);
+    const result = await client.said();
+    const cpu = cpuOfThreads(server.pid) - before;
     await client.ended;
     if (result.failed > 0) throw new Error(`${result.failed} requests failed`);
     return { rate: result.answers / result.seconds, cpu_us: cpu / result.answers * 1e6, server_cores: cpu / result.seconds,
@@ -107,7 +110,7 @@ export class Place extends Stage {
   async handshakes(server, port, requests, count) {
     const before = cpuOf(server.pid);
     const client = this.client('handshakes', port, requests, { more: ['--connections', count, '--in-flight', 64] });
-    const result = await client.said(1);
+    const result = await client.said();
     await client.ended;
     if (result.failed > 0) throw new Error(`${result.failed} handshakes failed`);
     const cpu = cpuOf(server.pid) - before;
@@ -117,12 +120,12 @@ export class Place extends Stage {
   /** Resident KiB for each of `count` idle connections after one request each and ten seconds. */
   async hold(server, port, requests, count) {
     const warm = this.client('hold', port, requests, { more: ['--connections', 8] });
-    await warm.said(1);
+    await warm.said();
     warm.stdin.end();
     await warm.ended;
     const [before, slab] = [residentOf(server.pid), slabBytes()];
     const client = this.client('hold', port, requests, { more: ['--connections', count, '--in-flight', 48] });
-    const result = await client.said(1);
+    const result = await client.said();
     if (result.failed > 0) throw new Error(`${result.failed} connections failed`);
     await new Promise((done) => setTimeout(done, 10_000));
     const kib = (residentOf(server.pid) - before) / 1024 / count;

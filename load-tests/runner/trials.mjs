@@ -39,8 +39,12 @@ async function herd({ stage, crowd, profile }) {
   return {};
 }
 
-/** Every server process is replaced in turn, by its own hand-over. The old ones drain while the next are replaced. */
+/**
+ * Every server process is replaced in turn, by its own hand-over. The old ones drain while the next are replaced.
+ * It is over when those are connected again who lost their connections by it: they come back when they act next.
+ */
 async function rolling({ stage, crowd, profile }) {
+  const connected = crowd.sum('connected');
   crowd.tell('rolling');
   const old = [];
   for (let i = 0; i < profile.servers; ++i) {
@@ -51,6 +55,8 @@ async function rolling({ stage, crowd, profile }) {
     await until(() => child.result, 'the old process to be done', profile.rolling_limit ?? 120);
     return child.result;
   }));
+  await nextLines();
+  await until(() => crowd.sum('connected') >= 0.99 * connected, 'the users of the old processes to be back', profile.rolling_limit ?? 120);
   return { replaced: results.length, ended_badly: results.filter(({ code }) => code !== 0).length };
 }
 
