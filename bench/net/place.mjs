@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { cpuOf, cpuOfThreads, fetchText, residentOf, run, start, until } from '../../load-tests/runner/index.mjs';
+import { cpuOfThreads, fetchText, residentOf, run, start, until } from '../../load-tests/runner/index.mjs';
 import { Stage, freePort } from '../../load-tests/runner/stage.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -107,13 +107,15 @@ export class Place extends Stage {
       client_cores: result.cpu_seconds / result.seconds, p50_us: result.p50_us, p99_us: result.p99_us };
   }
 
-  async handshakes(server, port, requests, count) {
-    const before = cpuOf(server.pid);
-    const client = this.client('handshakes', port, requests, { more: ['--connections', count, '--in-flight', 64] });
+  /** Connections with one request each; with `resumes` by clients who hold a ticket. */
+  async handshakes(server, port, requests, count, { resumes = false } = {}) {
+    const client = this.client('handshakes', port, requests, { more: ['--connections', count, '--in-flight', 64, ...(resumes ? ['--resume'] : [])] });
+    await client.said();
+    const before = cpuOfThreads(server.pid);
     const result = await client.said();
     await client.ended;
     if (result.failed > 0) throw new Error(`${result.failed} handshakes failed`);
-    const cpu = cpuOf(server.pid) - before;
+    const cpu = cpuOfThreads(server.pid) - before;
     return { rate: result.answers / result.seconds, cpu_us: cpu / count * 1e6, server_cores: cpu / result.seconds };
   }
 

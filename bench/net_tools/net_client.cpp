@@ -3,7 +3,9 @@
 //
 //   net_client hammer       keep-alive requests in a closed loop for some seconds
 //   net_client hold         connections with one request each, then idle until standard input ends
-//   net_client handshakes   connect, handshake, one request, reset; again and again
+//   net_client handshakes   connect, handshake, one request, reset; with --resume everybody twice, and only
+//   the
+//                           second time, by the ticket of the first, is counted
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -45,6 +47,7 @@ struct plan {
   std::uint16_t port = 0;
   std::string certificate;   ///< empty: plaintext
   std::string requests;      ///< file of whole requests, separated by NUL; connections take them in turn
+  bool resumes = false;      ///< with the ticket of a visit before
   bool takes_turns = false;  ///< each request of a connection is the next of the file, not its own again
   std::size_t connections = 64;
   std::size_t in_flight = 64;  ///< handshakes at once
@@ -68,7 +71,7 @@ class client {
   explicit client(plan how)
       : how_(std::move(how)),
         tls_(how_.certificate.empty() ? nullptr
-                                      : std::make_unique<load::tls_client>(how_.certificate, false)),
+                                      : std::make_unique<load::tls_client>(how_.certificate, how_.resumes)),
         source_(address_of(how_.source, 0)),
         target_(address_of(how_.address, how_.port)),
         peers_(std::make_unique<peer[]>(how_.connections)) {
@@ -96,8 +99,7 @@ class client {
   void hold() {
     const auto began = clock::now();
     const auto cpu = load::cpu_time();
-    connect_all();
-    while (answers_ + failed_ < how_.connections) turn();
+    visit_all();
     report(began, cpu);
     std::array<char, 64> ignored;
     while (::read(STDIN_FILENO, ignored.data(), ignored.size()) > 0) continue;
@@ -105,14 +107,23 @@ class client {
 
   void handshakes() {
     is_resetting_ = true;
+    if (how_.resumes) visit_all();
+    answers_ = 0;
+    must_resume_ = how_.resumes;
+    fmt::print("{{\"began\":true}}\n");
+    std::fflush(stdout);
     const auto began = clock::now();
     const auto cpu = load::cpu_time();
-    connect_all();
-    while (answers_ + failed_ < how_.connections) turn();
+    visit_all();
     report(began, cpu);
   }
 
  private:
+  void visit_all() {
+    connect_all();
+    while (answers_ + failed_ < how_.connections) turn();
+  }
+
   void read_requests() {
     std::ifstream file(how_.requests, std::ios::binary);
     text_.assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
@@ -168,7 +179,7 @@ class client {
       loop_.change(of, of.plain, EPOLLIN);
     }
     --connecting_;
-    if (done != outcome::done) return fail(of);
+    if (done != outcome::done || (must_resume_ && !of.tls.is_resumed())) return fail(of);
     of.is_ready = true;
     send(of);
   }
@@ -223,6 +234,7 @@ class client {
     const linger at_once{.l_onoff = 1, .l_linger = 0};
     ::setsockopt(descriptor(of), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
     of.tls.abort();
+    of.is_ready = false;
     if (of.plain >= 0) ::close(of.plain);
     of.plain = -1;
   }
@@ -260,6 +272,7 @@ class client {
   std::size_t next_ = 0;
   bool is_repeating_ = false;
   bool is_resetting_ = false;
+  bool must_resume_ = false;
 };
 
 }  // namespace
@@ -282,6 +295,8 @@ int main(int argc, char** argv) {
     each->add_flag("--in-turn", how.takes_turns, "the next request of the file each time");
     each->add_option("--connections", how.connections)->check(CLI::Range(1, 19'900));
     each->add_option("--in-flight", how.in_flight, "handshakes at once");
+    each->add_flag("--resume", how.resumes,
+                   "of handshakes: everybody comes twice, the second time is counted");
     each->add_option("--seconds", how.seconds);
     each->add_option("--answers", how.answers, "of hammer, instead of seconds");
     each->add_option("--status", how.status, "what a right answer says");
