@@ -21,7 +21,8 @@ export class Sampler {
     const line = {
       t: (Date.now() - this.began) / 1000, phase: this.phase,
       connected_server: sum('pam_net_connections_open'), connected_client: this.crowd.sum('connected'),
-      requests: sum('pam_net_requests_total'), handshakes: sum('pam_net_handshakes_total'),
+      requests: sum('pam_net_requests_total'), handshakes: sum('pam_net_handshakes_total'), fullest: Math.max(...texts.map(({ text }) => metricIn(text, 'pam_net_connections_open'))),
+      paused: sum('pam_net_accept_paused_total'), shed: sum('pam_net_connections_shed_total'), timed_out: sum('pam_net_timed_out_handshake_total'),
       answered: this.crowd.sum('answered'), failed: this.crowd.sum('failed'),
       refused: sum('pam_admission_refused_total'), statements: sum('pam_db_statements_total'), batches: sum('pam_db_batches_total'),
       p50_ms: Math.max(...this.crowd.members.map(({ last }) => last?.p50_us ?? 0)) / 1000,

@@ -61,14 +61,15 @@ async function rolling({ stage, crowd, profile }) {
 }
 
 /** Another certificate is put in place and every process told, while new connections come. */
-async function reload({ stage, crowd, profile, say }) {
+async function reload({ stage, crowd, profile, sampler, say }) {
   crowd.tell('reload');
   const seen = { before: 0, during: 0, after: 0, failed: 0, old_after: 0 };
   const fresh = new X509Certificate(readFileSync(stage.nextCertificate)).fingerprint256;
   let stretch = 'before';
   const fail = (why) => {
     ++seen.failed;
-    say(`a new connection ${stretch} the reload failed: ${why}`);
+    const { fullest, paused, shed, timed_out: timedOut } = sampler.lines.at(-1);
+    say(`a new connection ${stretch} the reload failed: ${why}; the servers so far: ${fullest} connections in the fullest, ${paused} pauses, ${shed} shed, ${timedOut} handshakes timed out`);
   };
   const ask = async () => {
     const during = stretch;
