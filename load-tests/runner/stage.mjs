@@ -1,6 +1,6 @@
 // What a run needs around it: PostgreSQL, PgBouncer, the schema, users, and servers on one port.
 import { randomBytes } from 'node:crypto';
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 
@@ -24,6 +24,18 @@ async function newCertificate(certificate, key) {
 /** PostgreSQL and PgBouncer refuse to run as root: the user postgres then. */
 const asServer = (program, args) =>
   isRoot ? ['setpriv', ['--reuid=postgres', '--regid=postgres', '--clear-groups', '--', program, ...args]] : [program, args];
+
+const sizeOf = (file) => statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+
+/** Whether a log names `event` from byte `from` on. Never read whole: a server writes a line for each request. */
+function names(log, event, from) {
+  const bytes = Buffer.alloc(Math.max(0, sizeOf(log) - from));
+  if (bytes.length === 0) return false;
+  const file = openSync(log, 'r');
+  readSync(file, bytes, 0, bytes.length, from);
+  closeSync(file);
+  return bytes.includes(`"event":"${event}"`);
+}
 
 export class Stage {
   constructor(profile, { binary, folder, pgbouncer }) {
@@ -163,16 +175,15 @@ level = "${this.profile.log_level ?? 'info'}"
   /** Starts process `i`, which takes over from the one that has its place; resolves when it serves. */
   async startServer(i, internal) {
     const log = join(this.root, `log/server-${i}.log`);
-    const readies = () => (existsSync(log) ? readFileSync(log, 'utf8').split('"event":"ready"').length : 1);
-    const before = readies();
+    const before = sizeOf(log);
     const child = start(this.binary, ['serve', '--config', this.config, '--take-over'],
       { log, env: { PAM_INTERNAL__PORT: String(internal), PAM_SERVER__CONTROL_SOCKET: join(this.control, String(i)) } });
     child.internal = internal;
     this.servers[i] = child;
     // Not by /readyz alone: the one before it answers on the same port.
     await until(async () => {
-      if (child.result) throw new Error(`server ${i} ended: ${readFileSync(log, 'utf8')}`);
-      return readies() > before && (await fetchText(internal, '/readyz')).status === 200;
+      if (child.result) throw new Error(`server ${i} ended: ${readFileSync(log, 'utf8').slice(-4000)}`);
+      return names(log, 'ready', before) && (await fetchText(internal, '/readyz')).status === 200;
     }, `server ${i}`, 60);
   }
 
@@ -195,10 +206,9 @@ level = "${this.profile.log_level ?? 'info'}"
   async reload() {
     await Promise.all(this.servers.map(async (server, i) => {
       const log = join(this.root, `log/server-${i}.log`);
-      const reloads = () => readFileSync(log, 'utf8').split('"event":"reloaded"').length;
-      const before = reloads();
+      const before = sizeOf(log);
       server.kill('SIGHUP');
-      await until(() => reloads() > before, `server ${i} to reload`, 30);
+      await until(() => names(log, 'reloaded', before), `server ${i} to reload`, 30);
     }));
   }
 
