@@ -30,8 +30,8 @@ function record(name, unit, ours, reference, target, isRatioLow, samples,
 
 const say = (text) => process.stderr.write(`    ${text}\n`);
 const busy = (list) => `${(median(list.map((one) => one.server_cores)) * 100).toFixed(0)} %`;
-const slices = 5;  // a round of the bench's option
-const slice_seconds = 0.4;
+const slices = 5; // for each of --rounds
+const sliceSeconds = 0.4;
 
 /** Of ratios: their mean, and how far it may be from what endless rounds would give (one standard error). */
 function geometricMean(ratios) {
@@ -64,7 +64,7 @@ async function measureRequests(place, { ours, plain, nginx, users }) {
   for (let i = 0; i < rounds * slices; ++i) {
     for (let j = 0; j < contestants.length; ++j) {
       const [name, server, port, requests, isTls] = contestants[(i + j) % contestants.length];
-      seen[name].push(await place.hammer(server, port, requests, { isTls, seconds: slice_seconds }));
+      seen[name].push(await place.hammer(server, port, requests, { isTls, seconds: sliceSeconds }));
     }
   }
   const ratio = (name, target, mine, theirs) => {

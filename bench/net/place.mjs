@@ -82,12 +82,12 @@ export class Place extends Stage {
     const child = start('taskset', ['-c', otherCore, join(this.bin, 'net_client'), mode, '--port', String(port), '--requests', requests,
       ...(isTls ? ['--certificate', this.certificate] : []), ...more.map(String)]);
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-    const force = setTimeout(() => child.kill('SIGKILL'), 120_000);
-    child.ended.finally(() => clearTimeout(force)).catch(() => {});
-    /** The next line it says. */
+    /** The next line it says; who says nothing for two minutes is ended. */
     child.said = async () => {
+      const force = setTimeout(() => child.kill('SIGKILL'), 120_000);
       const { value, done } = await lines.next();
-      if (done) throw new Error('net_client ended early');
+      clearTimeout(force);
+      if (done) throw new Error(`net_client ${mode} ended early: ${JSON.stringify(await child.ended)}`);
       return JSON.parse(value);
     };
     return child;

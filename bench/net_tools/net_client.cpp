@@ -3,9 +3,8 @@
 //
 //   net_client hammer       keep-alive requests in a closed loop for some seconds
 //   net_client hold         connections with one request each, then idle until standard input ends
-//   net_client handshakes   connect, handshake, one request, reset; with --resume everybody twice, and only
-//   the
-//                           second time, by the ticket of the first, is counted
+//   net_client handshakes   connect, handshake, one request, reset; with --resume everybody comes twice, and
+//                           the second time, by the ticket of the first, is what is counted
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>

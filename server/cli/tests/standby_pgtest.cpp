@@ -55,16 +55,21 @@ TEST_F(standby, serves_an_export_of_the_audit_log_whole_whatever_its_replay_canc
       std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now()) + std::chrono::hours{1};
   wanted.from = wanted.to - std::chrono::days{1};
   wanted.page = 40;
+  // An exception that left the thread would end every test of the program.
   std::jthread locking{[this](const std::stop_token& is_over) {
-    auto other = cluster_.admin(1);
-    auto replayed = cluster_.admin(2);
-    while (!is_over.stop_requested()) {
-      EXPECT_TRUE(other.run("BEGIN; LOCK TABLE auth_events IN ACCESS EXCLUSIVE MODE; COMMIT").has_value());
-      // One at a time: a replay that is behind would hold the lock always, and no page would get through.
-      const auto now = other.query("SELECT pg_current_wal_flush_lsn()");
-      ASSERT_TRUE(now.has_value()) << now.error().detail;
-      tests::wait_for(replayed, "SELECT pg_last_wal_replay_lsn() >= '" + now->values[0][0].value() + "'",
-                      "t");
+    try {
+      auto other = cluster_.admin(1);
+      auto replayed = cluster_.admin(2);
+      while (!is_over.stop_requested()) {
+        EXPECT_TRUE(other.run("BEGIN; LOCK TABLE auth_events IN ACCESS EXCLUSIVE MODE; COMMIT").has_value());
+        // One at a time: a replay that is behind would hold the lock always, and no page would get through.
+        const auto now = other.query("SELECT pg_current_wal_flush_lsn()");
+        ASSERT_TRUE(now.has_value()) << now.error().detail;
+        tests::wait_for(replayed, "SELECT pg_last_wal_replay_lsn() >= '" + now->values[0][0].value() + "'",
+                        "t");
+      }
+    } catch (const std::exception& failure) {
+      ADD_FAILURE() << failure.what();
     }
   }};
   auto watcher = cluster_.admin(2);
