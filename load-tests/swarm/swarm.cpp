@@ -107,6 +107,7 @@ bool swarm::is_finished() const {
 }
 
 int swarm::wait_milliseconds() const {
+  if (to_lose_ != 0) return 0;
   if (phase_ == phase::down || (started_ < plan_.users && handshaking_ < plan_.handshakes)) return 1;
   clock::time_point until = next_second_;
   if (!timers_.empty()) until = std::min(until, timers_.top().when);
@@ -127,6 +128,7 @@ void swarm::wait_and_serve() {
     }
   }
   if (handshaking_ != 0) serve_newcomers();
+  if (to_lose_ != 0) lose_some();
   if (count > 0) now_ = clock::now();
   serve_timers();
   if (phase_ == phase::down) {

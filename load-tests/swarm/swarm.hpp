@@ -145,6 +145,7 @@ class swarm {
 
   // Herds and sign-ins of everybody (swarm_trials.cpp).
   void begin_herd(std::uint32_t count, double seconds);
+  void lose_some();
   bool comes_back(swarm_user& of);
   void note_return(swarm_user& of);
   void begin_leaving(std::uint32_t count, double seconds);
@@ -204,6 +205,8 @@ class swarm {
   std::uint32_t started_ = 0;  ///< users that have begun to connect
   std::size_t handshaking_ = 0;
   std::uint32_t connected_ = 0;
+  std::uint32_t to_lose_ = 0;       ///< users of a herd who still have their connections
+  std::uint32_t next_to_lose_ = 0;  ///< where to look for the next of them
   std::uint32_t away_ = 0;          ///< users of a herd who are not back yet
   std::uint32_t outside_ = 0;       ///< users of a login phase who are not signed in
   double back_within_ = 1;          ///< seconds in which who lost its connection returns

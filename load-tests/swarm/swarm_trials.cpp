@@ -10,6 +10,8 @@ namespace {
 
 /// A handshake that failed in a herd is tried again within this many seconds.
 constexpr double handshake_pause = 0.2;
+/// Connections lost after each turn of the events: 1 ms.
+constexpr int losses_per_wake_up = 32;
 /// Whoever failed to sign in for another reason than being told to wait tries again after this many seconds.
 constexpr double failure_pause = 1;
 
@@ -31,9 +33,22 @@ void swarm::at_most(std::string_view name, clock::duration value) {
 
 void swarm::begin_herd(std::uint32_t count, double seconds) {
   back_within_ = seconds;
-  for (std::uint32_t i = 0; i < plan_.users && count > 0; ++i) {
-    swarm_user& of = users_[i];
-    if (of.link.state() == link_state::ready && comes_back(of)) --count;
+  to_lose_ = std::min(count, plan_.users);
+  next_to_lose_ = 0;
+}
+
+/// At once, for those who lose them; but this process closes sockets for all of them, and users who keep
+/// theirs would wait half a second for that, which nobody's server has to do with.
+void swarm::lose_some() {
+  for (int lost = 0; lost < losses_per_wake_up && to_lose_ > 0;) {
+    if (next_to_lose_ == plan_.users) {
+      to_lose_ = 0;  // nobody is left
+      return;
+    }
+    swarm_user& of = users_[next_to_lose_++];
+    if (of.link.state() != link_state::ready || !comes_back(of)) continue;
+    --to_lose_;
+    ++lost;
   }
 }
 

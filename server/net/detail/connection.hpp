@@ -60,6 +60,7 @@ struct connection : timer_wheel::node {
       : stream(std::move(with)), peer(from) {}
 
   list_hook all;
+  list_hook ended;  ///< linked: the peer has left, which is told of and not served yet
   socket_stream stream;
   std::unique_ptr<exchange> current;  ///< while reading and writing, not while running
   std::unique_ptr<unsent> outgoing;   ///< while writing

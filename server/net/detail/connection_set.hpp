@@ -36,7 +36,8 @@ namespace pam::net::detail {
 ///
 /// Who is in goes before who comes: connections without their handshake (or PROXY header) stand in an epoll
 /// set of their own, inside the first one, of which a few are served after each turn of the others
-/// (docs/adr/0073).
+/// (docs/adr/0073). And who is in goes before who leaves: a turn sees few ends of connections
+/// (docs/adr/0080).
 ///
 /// Lives until its last handler has returned, also when the http_server is gone (then nothing of the
 /// application is called any more).
@@ -66,14 +67,17 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   net_statistics stats;
 
  private:
-  using list = boost::intrusive::list<
-      connection, boost::intrusive::member_hook<connection, connection::list_hook, &connection::all>,
-      boost::intrusive::constant_time_size<false>>;
+  template <connection::list_hook connection::* Hook>
+  using list = boost::intrusive::list<connection,
+                                      boost::intrusive::member_hook<connection, connection::list_hook, Hook>,
+                                      boost::intrusive::constant_time_size<false>>;
 
   // The loop (connection_set.cpp).
   void watch();
   void on_ready();
   void serve_newcomers();
+  bool put_off(connection& from, std::uint32_t events);
+  void serve_ended();
   void tick();
   void on_tick();
   void on_event(connection& from, std::uint32_t events);
@@ -130,6 +134,9 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   void read_on(connection& from);
   void end(connection& from);
 
+  /// What epoll is to tell of who may send. FIN comes with EPOLLIN too: the second tells it from bytes.
+  static constexpr std::uint32_t to_read = EPOLLIN | EPOLLRDHUP;
+
   // All.
   [[nodiscard]] static bool is_newcomer(const connection& of) {
     return of.phase == phase::proxy_header || of.phase == phase::handshake;
@@ -167,7 +174,8 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   request_ids ids_;
   std::string scratch_;  ///< heads with small bodies; copied only when the socket is full
   std::vector<std::unique_ptr<exchange>> pool_;
-  list connections_;
+  list<&connection::all> connections_;
+  list<&connection::ended> ended_;  ///< idle ones whose end waits for its turn
   std::size_t open_ = 0;
   std::size_t coming_ = 0;  ///< connections in `newcomers_`
   std::size_t held_ = 0;    ///< sum of connection::held
@@ -180,6 +188,7 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   clock::time_point now_;      ///< read once a wake-up
   clock::time_point wall_at_;  ///< when the wall clock was read last: once a tick
   std::chrono::system_clock::time_point wall_;
+  int ends_left_ = 0;  ///< to be served in this wake-up
   bool is_started_ = false;
   bool is_draining_ = false;
   bool is_shut_down_ = false;

@@ -70,7 +70,7 @@ void connection_set::admit(acceptor::connection from) {
     made->phase = tls_ != nullptr ? phase::handshake : phase::idle;
   }
   epoll_event event{};
-  event.events = made->events = EPOLLIN;
+  event.events = made->events = to_read;
   event.data.ptr = made.get();
   if (::epoll_ctl(set_of(*made), EPOLL_CTL_ADD, made->stream.descriptor(), &event) != 0) return;
 
@@ -105,7 +105,7 @@ bool connection_set::settle(connection& from) {
   --coming_;
   from.phase = phase::idle;
   epoll_event event{};
-  event.events = from.events = EPOLLIN;
+  event.events = from.events = to_read;
   event.data.ptr = &from;
   if (::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_ADD, from.stream.descriptor(), &event) != 0) {
     from.stream.abort();

@@ -150,7 +150,7 @@ void connection_set::await_next(connection& from) {
   }
   from.phase = phase::idle;
   expire_after(from, bounds_.keep_alive + keep_alive_margin);
-  set_events(from, EPOLLIN);
+  set_events(from, to_read);
 }
 
 void connection_set::read_on(connection& from) {
@@ -165,7 +165,7 @@ void connection_set::read_on(connection& from) {
     from.pipelined = nullptr;
     if (!advance(from)) return;
   }
-  set_events(from, EPOLLIN);
+  set_events(from, to_read);
   if (from.stream.has_pending()) return on_readable(from);
   if (from.current) hold_incomplete(from);
 }
@@ -176,7 +176,7 @@ void connection_set::end(connection& from) {
   // A close with unread bytes sends RST, which can destroy the answer before the peer reads it.
   from.phase = phase::lingering;
   from.pipelined = nullptr;
-  set_events(from, EPOLLIN);
+  set_events(from, to_read);
   expire_after(from, linger_time);
 }
 

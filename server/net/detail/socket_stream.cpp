@@ -199,7 +199,7 @@ bool socket_stream::has_pending() const {
 }
 
 bool socket_stream::is_ready(std::uint32_t events) const {
-  static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT);
+  static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLRDHUP == POLLRDHUP);
   pollfd watched{.fd = socket_.get(), .events = static_cast<short>(events), .revents = 0};
   return ::poll(&watched, 1, 0) == 1;
 }
