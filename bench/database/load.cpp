@@ -182,7 +182,7 @@ asio::awaitable<our_sample> sample(asio::io_context& context, const load& what, 
   {
     plan with_checkpoint = what.how;
     with_checkpoint.has_checkpoint = what.has_checkpoint;
-    const checkpoint_in_the_middle checkpoint{with_checkpoint};
+    checkpoint_in_the_middle checkpoint{with_checkpoint};
     const double own = own_cpu_seconds();
     const double theirs = postgres_cpu_seconds(what.how.data_dir);
     const auto begin = clock::now();
@@ -192,6 +192,7 @@ asio::awaitable<our_sample> sample(asio::io_context& context, const load& what, 
     result.rate = count / elapsed.count();
     result.own_cpu_us = (own_cpu_seconds() - own) * 1e6 / count;
     result.postgres_cpu_us = (postgres_cpu_seconds(what.how.data_dir) - theirs) * 1e6 / count;
+    checkpoint.finish();
   }
   if (!state.failure.empty()) throw std::runtime_error("statement failed: " + state.failure);
   const db::statistics counted = database.stats();

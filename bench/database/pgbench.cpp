@@ -53,7 +53,7 @@ reference_sample run_pgbench(const plan& how, const route& way, const hot_statem
                                  : fmt::format("-D sessions={} -f '{}'", how.sessions, file.path());
   plan with_checkpoint = how;
   with_checkpoint.has_checkpoint = has_checkpoint;
-  const checkpoint_in_the_middle checkpoint{with_checkpoint};
+  checkpoint_in_the_middle checkpoint{with_checkpoint};
   const std::string command =
       fmt::format("'{}/pgbench' -n -M {} -c {} -j {} -T {} {} -h '{}' -p {} -U '{}' '{}' 2>&1", how.pg_bin,
                   way.protocol, clients, clients < 2 ? 1 : 2, how.seconds, script, how.socket_dir,
@@ -63,6 +63,7 @@ reference_sample run_pgbench(const plan& how, const route& way, const hot_statem
   if (output.find("number of failed transactions: 0 ") == std::string::npos) {
     throw std::runtime_error("pgbench failed:\n" + output);
   }
+  checkpoint.finish();
   reference_sample sample;
   sample.clients = clients;
   sample.rate = number_after(output, "tps = ");

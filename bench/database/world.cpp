@@ -7,6 +7,7 @@
 #include <span>
 #include <stdexcept>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -257,11 +258,15 @@ void drop_world(const plan& how) {
 
 checkpoint_in_the_middle::checkpoint_in_the_middle(const plan& how) {
   if (!how.has_checkpoint) return;
-  worker_ = std::jthread{[how] {
+  done_ = std::async(std::launch::async, [how] {
     std::this_thread::sleep_for(std::chrono::milliseconds{how.seconds * 500});
     auto on = connect(how, how.database);
-    static_cast<void>(on.run("CHECKPOINT"));
-  }};
+    run(on, "CHECKPOINT");
+  });
+}
+
+void checkpoint_in_the_middle::finish() {
+  if (done_.valid()) done_.get();
 }
 
 }  // namespace pam::bench

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <string>
-#include <thread>
 
 #include <boost/uuid/uuid.hpp>
 
@@ -59,9 +59,11 @@ std::int64_t make_pgbench_tables(const plan& how);
 class checkpoint_in_the_middle {
  public:
   explicit checkpoint_in_the_middle(const plan& how);
+  /// Waits for it. Throws when it failed: the sample has not seen one then.
+  void finish();
 
  private:
-  std::jthread worker_;  // joins when it dies
+  std::future<void> done_;  // of std::async: waits when it dies
 };
 
 }  // namespace pam::bench
