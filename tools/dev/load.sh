@@ -10,7 +10,7 @@ choose_pgbouncer() {
 
 # dev_load PROFILE|check|k6|wrk [options]
 dev_load() {
-  local what="${1:?load needs a profile of load-tests/targets.toml (2k, 60k, 200k, ratio), or check, k6, wrk}"
+  local what="${1:?load needs a profile of load-tests/targets.toml (2k, 60k, 200k, ratio, ratio200k), or check, k6, wrk}"
   shift
   case "$what" in
     check) load-tests/check_host "$@" ;;
