@@ -319,19 +319,22 @@ TEST(embedded_postgres, servers_do_not_outlive_a_killed_parent) {
     pause();
     _exit(0);
   }
+  close(ends[1]);
   std::array<pid_t, 2> pids{};
   std::string folder(64, '\0');
-  ASSERT_EQ(read(ends[0], pids.data(), sizeof pids), static_cast<ssize_t>(sizeof pids));
-  ASSERT_EQ(read(ends[0], folder.data(), folder.size()), static_cast<ssize_t>(folder.size()));
-  ASSERT_GT(pids[0], 0);
+  const ssize_t pid_bytes = read(ends[0], pids.data(), sizeof pids);
+  const ssize_t folder_bytes = read(ends[0], folder.data(), folder.size());
+  close(ends[0]);
 
+  // Before anything may fail: whoever reads this program's output waits for the forked one, too.
   ASSERT_EQ(kill(parent, SIGKILL), 0);
   waitpid(parent, nullptr, 0);
 
+  ASSERT_EQ(pid_bytes, static_cast<ssize_t>(sizeof pids));
+  ASSERT_EQ(folder_bytes, static_cast<ssize_t>(folder.size()));
+  ASSERT_GT(pids[0], 0) << "the servers did not start";
   EXPECT_TRUE(has_ended(pids[0]));
   EXPECT_TRUE(has_ended(pids[1]));
-  close(ends[0]);
-  close(ends[1]);
   fs::remove_all(fs::path{folder.c_str()}.parent_path());
 }
 
