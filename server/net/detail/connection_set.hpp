@@ -99,7 +99,7 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   void wait_to_shed();
   void tell_of_shedding();
 
-  // Reading (connection_set.cpp). `false`: the connection may be gone, do not touch it.
+  // Reading (connection_set_read.cpp). `false`: the connection may be gone, do not touch it.
   void on_handshake(connection& from);
   void on_readable(connection& from);
   void on_event_while_running(connection& from, std::uint32_t events);

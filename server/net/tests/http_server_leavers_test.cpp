@@ -77,6 +77,23 @@ TEST_P(leavers, a_request_before_the_end_is_answered_after_the_wait) {
   EXPECT_TRUE(eventually([&] { return server.stats().open == 1; }));
 }
 
+// Its bytes are less than there is room for, so that the end behind them is not read at once: only epoll
+// tells.
+TEST_P(leavers, half_a_request_before_the_end_does_not_wait_for_its_time_limit) {
+  come(crowd);
+  client last(server.port());
+  ASSERT_TRUE(eventually([&] { return server.stats().open == crowd + 2; }));
+
+  auto held = server.hold_shard();
+  for (const auto& each : leaving) GetParam()(*each);
+  last.send(request.substr(0, request.size() / 2));
+  last.shutdown_sending();
+  held.set_value();
+
+  EXPECT_TRUE(eventually([&] { return server.stats().open == 1; }));
+  EXPECT_EQ(server.stats().timed_out_header, 0u);
+}
+
 TEST_P(leavers, a_server_may_end_while_they_wait_for_their_turn) {
   come(crowd);
   server.on_shard([&] {
