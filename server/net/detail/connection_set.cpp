@@ -25,7 +25,6 @@ constexpr int events_per_wake_up = 128;
 /// Ends of connections among them. An end costs as much as a small request, and thousands of clients can
 /// leave at once.
 constexpr int ends_per_wake_up = 16;
-constexpr std::uint32_t has_ended = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 /// Newcomers served in one wake-up, after the others. A handshake takes 0.2 to 0.5 ms: a turn of them is
 /// below 2 ms, and beside a turn of 128 requests (5 ms and more) they still have a quarter of the loop.
 constexpr int newcomers_per_wake_up = 4;
@@ -190,7 +189,7 @@ void connection_set::on_event(connection& from, std::uint32_t events) {
     case phase::proxy_header:
       return on_proxy_header(from);
     case phase::handshake:
-      return on_handshake(from);
+      return on_handshake(from, events);
     case phase::idle:
     case phase::head:
     case phase::body:

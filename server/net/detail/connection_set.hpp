@@ -100,7 +100,7 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   void tell_of_shedding();
 
   // Reading (connection_set_read.cpp). `false`: the connection may be gone, do not touch it.
-  void on_handshake(connection& from);
+  void on_handshake(connection& from, std::uint32_t events);
   void on_readable(connection& from);
   void on_event_while_running(connection& from, std::uint32_t events);
   void on_lingering(connection& from);
@@ -136,6 +136,8 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
 
   /// What epoll is to tell of who may send. FIN comes with EPOLLIN too: the second tells it from bytes.
   static constexpr std::uint32_t to_read = EPOLLIN | EPOLLRDHUP;
+  /// What it tells of a peer that sends no more.
+  static constexpr std::uint32_t has_ended = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 
   // All.
   [[nodiscard]] static bool is_newcomer(const connection& of) {

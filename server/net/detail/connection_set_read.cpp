@@ -20,10 +20,13 @@ namespace pam::net::detail {
 using async::count;
 using status = io_result::status;
 
-void connection_set::on_handshake(connection& from) {
+void connection_set::on_handshake(connection& from, std::uint32_t events) {
   if (!from.stream.is_tls()) {
-    if (!from.stream.has_hello()) return;
-    if (!from.stream.begin_tls(tls_->native())) {
+    // Who gave up while its hello waited for its turn reads no answer: a signature for each would keep the
+    // others waiting until they give up too.
+    const bool has_left = (events & has_ended) != 0;
+    if (!has_left && !from.stream.has_hello()) return;
+    if (has_left || !from.stream.begin_tls(tls_->native())) {
       count(stats.handshakes_failed);
       return destroy(from);
     }

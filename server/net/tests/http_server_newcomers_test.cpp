@@ -127,6 +127,21 @@ TEST_F(newcomers, the_time_limit_of_a_handshake_is_not_for_the_wait_here) {
   EXPECT_EQ(server.stats().timed_out_handshake, 0u);
 }
 
+// A whole hello, but nobody who reads what is signed for it.
+TEST_F(newcomers, who_left_before_his_turn_costs_no_handshake) {
+  running_server server({}, &context);
+  come(server, 20);
+
+  auto held = server.hold_shard();
+  all_say_hello();
+  for (const auto& each : coming) each->peer.shutdown_sending();
+  held.set_value();
+
+  EXPECT_TRUE(eventually([&] { return server.stats().open == 0; }));
+  EXPECT_EQ(server.stats().handshakes_failed, coming.size());
+  for (const auto& each : coming) EXPECT_EQ(each->peer.read_some(), "");
+}
+
 // Neither half a hello, whose bytes stay in the socket, nor a silence after it is a wait for our turn.
 TEST_F(newcomers, who_does_not_do_his_part_is_cut_for_all_that) {
   limits bounds;
