@@ -135,6 +135,7 @@ private_key_file = "${this.key}"
 ticket_secret_file = "${tickets}"
 [limits]
 connections = 19000
+handshakes_per_second = ${this.profile.handshakes_per_second ?? 1200}
 keep_alive = "${this.profile.keep_alive ?? '75s'}"
 [keys]
 file = "${this.keys}"

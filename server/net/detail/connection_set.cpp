@@ -188,8 +188,10 @@ void connection_set::on_event(connection& from, std::uint32_t events) {
   switch (from.phase) {
     case phase::proxy_header:
       return on_proxy_header(from);
+    case phase::hello:
+      return on_hello(from, events);
     case phase::handshake:
-      return on_handshake(from, events);
+      return on_handshake(from);
     case phase::idle:
     case phase::head:
     case phase::body:
@@ -205,12 +207,14 @@ void connection_set::on_event(connection& from, std::uint32_t events) {
 
 void connection_set::on_expired(connection& from) {
   // It has done its part and waits for its turn here.
-  if (is_newcomer(from) && from.stream.is_ready(from.events)) return expire_after(from, bounds_.handshake);
+  const bool is_coming = is_newcomer(from) || from.phase == phase::handshake;
+  if (is_coming && from.stream.is_ready(from.events)) return expire_after(from, bounds_.handshake);
   switch (from.phase) {
     case phase::proxy_header:
       count(stats.timed_out_proxy_header);
       from.stream.abort();
       return destroy(from);
+    case phase::hello:
     case phase::handshake:
       count(stats.timed_out_handshake);
       from.stream.abort();
