@@ -1,5 +1,6 @@
 #include "server/net/detail/connection_set.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <stdexcept>
@@ -25,9 +26,10 @@ constexpr int events_per_wake_up = 128;
 /// Ends of connections among them. An end costs as much as a small request, and thousands of clients can
 /// leave at once.
 constexpr int ends_per_wake_up = 16;
-/// Newcomers served in one wake-up, after the others. A handshake takes 0.2 to 0.5 ms: a turn of them is
-/// below 2 ms, and beside a turn of 128 requests (5 ms and more) they still have a quarter of the loop.
-constexpr int newcomers_per_wake_up = 4;
+/// Steps of handshakes in one wake-up: those under way, then, after all others, newcomers. One takes up to
+/// 0.5 ms: a turn of them is below 2 ms, and beside a turn of 128 requests (5 ms and more) they still have a
+/// quarter of the loop. One newcomer is served at least.
+constexpr int handshake_steps_per_wake_up = 4;
 /// Exchanges kept for the next requests.
 constexpr std::size_t kept_exchanges = 256;
 
@@ -112,6 +114,7 @@ void connection_set::on_ready() {
   now_ = clock::now();
   bool may_accept = false;
   ends_left_ = ends_per_wake_up;
+  handshake_steps_ = 0;
   // A descriptor is listed once, and serving one connection never destroys another: the pointers stay good.
   for (int i = 0; i < count; ++i) {
     const epoll_event& event = ready[static_cast<std::size_t>(i)];
@@ -153,8 +156,9 @@ void connection_set::serve_ended() {
 
 // Level-triggered like the outer set: whoever is left waiting wakes the loop again.
 void connection_set::serve_newcomers() {
-  std::array<epoll_event, newcomers_per_wake_up> ready;
-  const int count = ::epoll_wait(newcomers_.get(), ready.data(), newcomers_per_wake_up, 0);
+  std::array<epoll_event, handshake_steps_per_wake_up> ready;
+  const int wanted = std::max(1, handshake_steps_per_wake_up - handshake_steps_);
+  const int count = ::epoll_wait(newcomers_.get(), ready.data(), wanted, 0);
   for (int i = 0; i < count; ++i) {
     const epoll_event& event = ready[static_cast<std::size_t>(i)];
     on_event(*static_cast<connection*>(event.data.ptr), event.events);
@@ -191,6 +195,7 @@ void connection_set::on_event(connection& from, std::uint32_t events) {
     case phase::hello:
       return on_hello(from, events);
     case phase::handshake:
+      ++handshake_steps_;
       return on_handshake(from);
     case phase::idle:
     case phase::head:

@@ -191,7 +191,8 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   clock::time_point now_;      ///< read once a wake-up
   clock::time_point wall_at_;  ///< when the wall clock was read last: once a tick
   std::chrono::system_clock::time_point wall_;
-  int ends_left_ = 0;  ///< to be served in this wake-up
+  int ends_left_ = 0;        ///< to be served in this wake-up
+  int handshake_steps_ = 0;  ///< of those under way, in this wake-up
   bool is_started_ = false;
   bool is_draining_ = false;
   bool is_shut_down_ = false;
