@@ -22,7 +22,6 @@ namespace pam::net::detail {
 /// What a connection waits for; each phase has its own time limit.
 enum class phase : std::uint8_t {
   proxy_header,  ///< of a trusted proxy, before anything else
-  hello,         ///< of TLS: nothing of the handshake is answered yet
   handshake,
   idle,       ///< no byte of a request yet: no exchange, no buffer
   head,       ///< a request has begun

@@ -34,9 +34,9 @@ namespace pam::net::detail {
 /// descriptor. `async_wait` for each connection would cost an epoll_ctl a request, a coroutine for each
 /// half a KiB; here an idle connection is a small object and a complete request starts one coroutine.
 ///
-/// Who is in goes before who comes: connections whose hello (or PROXY header) is not answered yet stand in an
-/// epoll set of their own, inside the first one, of which a few are served after each turn of the others
-/// (docs/adr/0073, 0081). And who is in goes before who leaves: a turn sees few ends of connections
+/// Who is in goes before who comes: connections without their handshake (or PROXY header) stand in an epoll
+/// set of their own, inside the first one, of which a few are served after each turn of the others
+/// (docs/adr/0073). And who is in goes before who leaves: a turn sees few ends of connections
 /// (docs/adr/0080).
 ///
 /// Lives until its last handler has returned, also when the http_server is gone (then nothing of the
@@ -90,7 +90,7 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   void on_proxy_header(connection& from);
   void refuse_proxy_header(connection& from);
   void begin_stream(connection& from);
-  bool settle(connection& from, phase next);
+  bool settle(connection& from);
   void stop_accepting(backlog waiting);
   void close_listener();
   void resume_accepting(acceptor::reason why);
@@ -100,8 +100,7 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   void tell_of_shedding();
 
   // Reading (connection_set_read.cpp). `false`: the connection may be gone, do not touch it.
-  void on_hello(connection& from, std::uint32_t events);
-  void on_handshake(connection& from);
+  void on_handshake(connection& from, std::uint32_t events);
   void on_readable(connection& from);
   void on_event_while_running(connection& from, std::uint32_t events);
   void on_lingering(connection& from);
@@ -142,7 +141,7 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
 
   // All.
   [[nodiscard]] static bool is_newcomer(const connection& of) {
-    return of.phase == phase::proxy_header || of.phase == phase::hello;
+    return of.phase == phase::proxy_header || of.phase == phase::handshake;
   }
   [[nodiscard]] int set_of(const connection& of) {
     return is_newcomer(of) ? newcomers_.get() : epoll_.native_handle();
@@ -191,8 +190,7 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   clock::time_point now_;      ///< read once a wake-up
   clock::time_point wall_at_;  ///< when the wall clock was read last: once a tick
   std::chrono::system_clock::time_point wall_;
-  int ends_left_ = 0;        ///< to be served in this wake-up
-  int handshake_steps_ = 0;  ///< of those under way, in this wake-up
+  int ends_left_ = 0;  ///< to be served in this wake-up
   bool is_started_ = false;
   bool is_draining_ = false;
   bool is_shut_down_ = false;

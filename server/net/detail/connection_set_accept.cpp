@@ -67,7 +67,7 @@ void connection_set::admit(acceptor::connection from) {
   if (is_proxied) {
     made->phase = phase::proxy_header;
   } else {
-    made->phase = tls_ != nullptr ? phase::hello : phase::idle;
+    made->phase = tls_ != nullptr ? phase::handshake : phase::idle;
   }
   epoll_event event{};
   event.events = made->events = to_read;
@@ -90,18 +90,20 @@ void connection_set::admit(acceptor::connection from) {
 // After accepting, or after the PROXY header.
 void connection_set::begin_stream(connection& from) {
   if (tls_ != nullptr) {
-    from.phase = phase::hello;
-    return expire_after(from, bounds_.handshake);
+    from.phase = phase::handshake;
+    expire_after(from, bounds_.handshake);
+  } else if (is_newcomer(from)) {
+    settle(from);
+  } else {
+    expire_after(from, bounds_.keep_alive + keep_alive_margin);
   }
-  if (is_newcomer(from) && !settle(from, phase::idle)) return;
-  expire_after(from, bounds_.keep_alive + keep_alive_margin);
 }
 
 /// From the newcomers to those who are in. `false`: the kernel has no room for it, the connection is gone.
-bool connection_set::settle(connection& from, phase next) {
+bool connection_set::settle(connection& from) {
   ::epoll_ctl(newcomers_.get(), EPOLL_CTL_DEL, from.stream.descriptor(), nullptr);
   --coming_;
-  from.phase = next;
+  from.phase = phase::idle;
   epoll_event event{};
   event.events = from.events = to_read;
   event.data.ptr = &from;
@@ -110,6 +112,7 @@ bool connection_set::settle(connection& from, phase next) {
     destroy(from);
     return false;
   }
+  expire_after(from, bounds_.keep_alive + keep_alive_margin);
   return true;
 }
 

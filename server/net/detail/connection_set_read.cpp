@@ -20,23 +20,19 @@ namespace pam::net::detail {
 using async::count;
 using status = io_result::status;
 
-void connection_set::on_hello(connection& from, std::uint32_t events) {
-  // Who gave up while its hello waited for its turn reads no answer: a signature for each would keep the
-  // others waiting until they give up too.
-  const bool has_left = (events & has_ended) != 0;
-  if (!has_left && !from.stream.has_hello()) return;
-  if (has_left || !from.stream.begin_tls(tls_->native())) {
-    count(stats.handshakes_failed);
-    return destroy(from);
+void connection_set::on_handshake(connection& from, std::uint32_t events) {
+  if (!from.stream.is_tls()) {
+    // Who gave up while its hello waited for its turn reads no answer: a signature for each would keep the
+    // others waiting until they give up too.
+    const bool has_left = (events & has_ended) != 0;
+    if (!has_left && !from.stream.has_hello()) return;
+    if (has_left || !from.stream.begin_tls(tls_->native())) {
+      count(stats.handshakes_failed);
+      return destroy(from);
+    }
+    // The hello may have waited here for long: the rest has time of its own.
+    expire_after(from, bounds_.handshake);
   }
-  // What a signature was spent on is finished before the next one is begun.
-  if (!settle(from, phase::handshake)) return;
-  // The hello may have waited here for long: the rest has time of its own.
-  expire_after(from, bounds_.handshake);
-  on_handshake(from);
-}
-
-void connection_set::on_handshake(connection& from) {
   switch (from.stream.handshake().what) {
     case status::want_read:
       return set_events(from, to_read);
@@ -50,9 +46,7 @@ void connection_set::on_handshake(connection& from) {
       break;
   }
   count(stats.handshakes);
-  from.phase = phase::idle;
-  expire_after(from, bounds_.keep_alive + keep_alive_margin);
-  set_events(from, to_read);
+  if (!settle(from)) return;
   // With read-ahead the first request may have come with the end of the handshake; epoll would not tell.
   if (from.stream.has_pending()) on_readable(from);
 }

@@ -91,27 +91,6 @@ TEST_F(newcomers, who_is_in_is_served_before_a_herd_that_came_first) {
   all_come_in(server);
 }
 
-// Its signature is made: behind a hundred others it would give up, and come again.
-TEST_F(newcomers, who_has_begun_is_done_before_who_comes) {
-  running_server server({}, &context);
-  newcomer begun(server.port());
-  begun.say_hello();
-  ASSERT_TRUE(eventually([&] { return begun.peer.has_bytes(); }));
-  come(server, 100);
-  watch(server);
-
-  auto held = server.hold_shard();
-  all_say_hello();
-  ASSERT_TRUE(begun.finish());
-  SSL_write(begun.side.ssl(), request.data(), static_cast<int>(request.size()));
-  begun.peer.send(begun.side.bytes());
-  held.set_value();
-
-  ASSERT_TRUE(eventually([&] { return server.stats().requests == 1; }));
-  EXPECT_LT(server.on_shard([this] { return answered_before; }), coming.size() / 2);
-  all_come_in(server);
-}
-
 TEST_F(newcomers, who_comes_is_let_in_while_everybody_else_is_busy) {
   running_server server({}, &context);
   std::vector<std::unique_ptr<client>> in;
