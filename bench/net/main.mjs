@@ -32,6 +32,7 @@ const say = (text) => process.stderr.write(`    ${text}\n`);
 const busy = (list) => `${(median(list.map((one) => one.server_cores)) * 100).toFixed(0)} %`;
 const slices = 5; // for each of --rounds
 const sliceSeconds = 0.4;
+const many = 1024; // connections, where the others have 64
 
 /** Of ratios: their mean, and how far it may be from what endless rounds would give (one standard error). */
 function geometricMean(ratios) {
@@ -58,13 +59,14 @@ async function measureRequests(place, { ours, plain, nginx, users }) {
   const user = place.requests('user', users.map(({ access_token: token }) => get('/auth/v1/user', `Authorization: Bearer ${token}\r\n`)));
   const contestants = [
     ['nginx_plain', nginx, nginx.plain, health, false], ['plain', plain, plain.port, health, false], ['nginx_tls', nginx, nginx.tls, health, true],
-    ['floor', floor, floor.port, health, true], ['tls', ours, ours.port, health, true], ['user', ours, ours.port, user, true]];
+    ['floor', floor, floor.port, health, true], ['tls', ours, ours.port, health, true], ['user', ours, ours.port, user, true],
+    ['nginx_many', nginx, nginx.tls, health, true, many], ['many', ours, ours.port, health, true, many]];
   const seen = Object.fromEntries(contestants.map(([name]) => [name, []]));
   // Short slices, each server first in its turn: the pace of a virtual machine changes by a third within seconds.
   for (let i = 0; i < rounds * slices; ++i) {
     for (let j = 0; j < contestants.length; ++j) {
-      const [name, server, port, requests, isTls] = contestants[(i + j) % contestants.length];
-      seen[name].push(await place.hammer(server, port, requests, { isTls, seconds: sliceSeconds }));
+      const [name, server, port, requests, isTls, connections] = contestants[(i + j) % contestants.length];
+      seen[name].push(await place.hammer(server, port, requests, { isTls, connections, seconds: sliceSeconds }));
     }
   }
   const ratio = (name, target, mine, theirs) => {
@@ -76,6 +78,7 @@ async function measureRequests(place, { ours, plain, nginx, users }) {
   };
   ratio('P4 /health plaintext', 1.0, seen.plain, seen.nginx_plain);
   ratio('P4 /health TLS', 1.3, seen.tls, seen.nginx_tls);
+  ratio(`P4 /health TLS, ${many} connections`, 1.3, seen.many, seen.nginx_many);
   // No target of ours: what is left of it for a server, and whether 1.3 can be reached on this machine.
   ratio('floor: epoll and OpenSSL, /health TLS', 1.3, seen.floor, seen.nginx_tls);
   ratio('P4 GET /user TLS', 0.3, seen.user, seen.nginx_tls);

@@ -1,6 +1,6 @@
 // The floor of `./dev bench net`: what epoll and OpenSSL alone cost a request. It reads until an empty line
 // and writes the same bytes again; no time limit, no parsing, no counters, nobody else's loop. TLS policy and
-// kept buffers are the product's own, and so are its habits: level-triggered, no read after a short one, one
+// kept buffers are the product's own, and so are its habits: edge-triggered, no read after a short one, one
 // write.
 //
 //   net_floor --port 8443 --certificate FILE --key FILE --answer FILE
@@ -83,7 +83,7 @@ class floor_server {
  private:
   void watch(int descriptor, connection* of) {
     epoll_event event{};
-    event.events = EPOLLIN;
+    event.events = of == nullptr ? EPOLLIN : EPOLLIN | EPOLLET;
     event.data.ptr = of;
     checked(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, descriptor, &event), "epoll_ctl");
   }

@@ -56,8 +56,8 @@ struct connection : timer_wheel::node {
   using list_hook =
       boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
 
-  connection(socket_stream with, const boost::asio::ip::address& from)
-      : stream(std::move(with)), peer(from) {}
+  connection(unique_fd socket, const boost::asio::ip::address& from)
+      : stream(std::move(socket)), peer(from) {}
 
   list_hook all;
   list_hook ended;  ///< linked: the peer has left, which is told of and not served yet

@@ -30,7 +30,7 @@
 
 namespace pam::net::detail {
 
-/// All connections of one server: one level-triggered epoll set that Asio watches through a single
+/// All connections of one server: one epoll set that Asio watches through a single
 /// descriptor. `async_wait` for each connection would cost an epoll_ctl a request, a coroutine for each
 /// half a KiB; here an idle connection is a small object and a complete request starts one coroutine.
 ///
@@ -136,6 +136,10 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
 
   /// What epoll is to tell of who may send. FIN comes with EPOLLIN too: the second tells it from bytes.
   static constexpr std::uint32_t to_read = EPOLLIN | EPOLLRDHUP;
+  /// The same of who is in and still there: once for what arrives. Each of its readers stops only where
+  /// nothing is left to read (`socket_stream::has_pending`); to be told again turn after turn costs a look at
+  /// each socket that has just been read.
+  static constexpr std::uint32_t to_read_new = to_read | EPOLLET;
   /// What it tells of a peer that sends no more.
   static constexpr std::uint32_t has_ended = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 

@@ -62,7 +62,7 @@ void connection_set::tell_of_shedding() {
 }
 
 void connection_set::admit(acceptor::connection from) {
-  auto made = std::make_unique<connection>(socket_stream{std::move(from.socket)}, from.peer);
+  auto made = std::make_unique<connection>(std::move(from.socket), from.peer);
   const bool is_proxied = expects_proxy_header_ && trusted_.contain(made->peer);
   if (is_proxied) {
     made->phase = phase::proxy_header;
@@ -70,7 +70,7 @@ void connection_set::admit(acceptor::connection from) {
     made->phase = tls_ != nullptr ? phase::handshake : phase::idle;
   }
   epoll_event event{};
-  event.events = made->events = to_read;
+  event.events = made->events = is_newcomer(*made) ? to_read : to_read_new;
   event.data.ptr = made.get();
   if (::epoll_ctl(set_of(*made), EPOLL_CTL_ADD, made->stream.descriptor(), &event) != 0) return;
 
@@ -105,7 +105,7 @@ bool connection_set::settle(connection& from) {
   --coming_;
   from.phase = phase::idle;
   epoll_event event{};
-  event.events = from.events = to_read;
+  event.events = from.events = to_read_new;
   event.data.ptr = &from;
   if (::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_ADD, from.stream.descriptor(), &event) != 0) {
     from.stream.abort();

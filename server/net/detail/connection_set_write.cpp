@@ -150,7 +150,7 @@ void connection_set::await_next(connection& from) {
   }
   from.phase = phase::idle;
   expire_after(from, bounds_.keep_alive + keep_alive_margin);
-  set_events(from, to_read);
+  set_events(from, to_read_new);
 }
 
 void connection_set::read_on(connection& from) {
@@ -165,7 +165,7 @@ void connection_set::read_on(connection& from) {
     from.pipelined = nullptr;
     if (!advance(from)) return;
   }
-  set_events(from, to_read);
+  set_events(from, to_read_new);
   if (from.stream.has_pending()) return on_readable(from);
   if (from.current) hold_incomplete(from);
 }

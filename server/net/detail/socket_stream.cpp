@@ -20,8 +20,8 @@ using status = io_result::status;
 
 constexpr std::size_t record_header_bytes = 5;  ///< type, version, length (RFC 8446 section 5.1)
 
-int descriptor_of(BIO* bio) {
-  return static_cast<int>(reinterpret_cast<std::intptr_t>(BIO_get_data(bio)));
+socket_stream& stream_of(BIO* bio) {
+  return *static_cast<socket_stream*>(BIO_get_data(bio));
 }
 
 bool is_try_again(int error) {
@@ -30,14 +30,15 @@ bool is_try_again(int error) {
 
 int bio_read(BIO* bio, char* into, int size) {
   BIO_clear_retry_flags(bio);
-  const ssize_t got = ::recv(descriptor_of(bio), into, static_cast<std::size_t>(size), 0);
-  if (got < 0 && is_try_again(errno)) BIO_set_retry_read(bio);
-  return static_cast<int>(got);
+  const io_result got = stream_of(bio).read_raw({into, static_cast<std::size_t>(size)});
+  if (got.what == status::done) return static_cast<int>(got.bytes);
+  if (got.what == status::want_read) BIO_set_retry_read(bio);
+  return got.what == status::ended ? 0 : -1;
 }
 
 int bio_write(BIO* bio, const char* from, int size) {
   BIO_clear_retry_flags(bio);
-  const ssize_t put = ::send(descriptor_of(bio), from, static_cast<std::size_t>(size), MSG_NOSIGNAL);
+  const ssize_t put = ::send(stream_of(bio).descriptor(), from, static_cast<std::size_t>(size), MSG_NOSIGNAL);
   if (put < 0 && is_try_again(errno)) BIO_set_retry_write(bio);
   return static_cast<int>(put);
 }
@@ -60,11 +61,11 @@ const BIO_METHOD* socket_method() {
   return method;
 }
 
-BIO* make_bio(int descriptor) {
+BIO* make_bio(socket_stream& of) {
   const BIO_METHOD* const method = socket_method();
   BIO* const bio = method != nullptr ? BIO_new(method) : nullptr;
   if (bio == nullptr) return nullptr;
-  BIO_set_data(bio, reinterpret_cast<void*>(static_cast<std::intptr_t>(descriptor)));
+  BIO_set_data(bio, &of);
   BIO_set_init(bio, 1);
   return bio;
 }
@@ -120,7 +121,7 @@ bool socket_stream::begin_tls(SSL_CTX* context) {
     low_water_ = 0;
   }
   ssl_.reset(SSL_new(context));
-  BIO* const bio = ssl_ ? make_bio(socket_.get()) : nullptr;
+  BIO* const bio = ssl_ ? make_bio(*this) : nullptr;
   if (bio == nullptr) return false;
   SSL_set_bio(ssl_.get(), bio, bio);
   SSL_set_accept_state(ssl_.get());
@@ -159,7 +160,7 @@ io_result socket_stream::read(std::span<char> into) {
     if (outcome != 1) return explain(outcome);
     return {status::done, got};
   }
-  return receive(into, 0);
+  return read_raw(into);
 }
 
 io_result socket_stream::receive(std::span<char> into, int flags) {
@@ -173,7 +174,9 @@ io_result socket_stream::peek(std::span<char> into) {
 }
 
 io_result socket_stream::read_raw(std::span<char> into) {
-  return receive(into, 0);
+  const io_result got = receive(into, 0);
+  is_full_ = got.bytes == into.size();
+  return got;
 }
 
 io_result socket_stream::write(std::string_view from) {
@@ -195,7 +198,7 @@ io_result socket_stream::discard() {
 }
 
 bool socket_stream::has_pending() const {
-  return ssl_ && SSL_has_pending(ssl_.get()) == 1;
+  return is_full_ || (ssl_ && SSL_has_pending(ssl_.get()) == 1);
 }
 
 bool socket_stream::is_ready(std::uint32_t events) const {

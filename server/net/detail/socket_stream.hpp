@@ -23,9 +23,12 @@ struct io_result {
 /// OpenSSL's are released while nothing is in them.
 class socket_stream {
  public:
-  socket_stream() = default;
   /// Plaintext until `begin_tls()`.
   explicit socket_stream(unique_fd socket) : socket_(std::move(socket)) {}
+  /// OpenSSL reads and writes through this object's address.
+  socket_stream(const socket_stream&) = delete;
+  socket_stream& operator=(const socket_stream&) = delete;
+  ~socket_stream() = default;
 
   /// Whether the first record of a TLS handshake is there, which stays in the kernel until it is: what has
   /// only begun to arrive costs no memory of ours. True as well for bytes that are no TLS, and for a record
@@ -46,10 +49,11 @@ class socket_stream {
   /// Looks at bytes the peer sent outside of TLS, and leaves them to be read.
   /// @param into  not empty
   [[nodiscard]] io_result peek(std::span<char> into);
-  /// Reads them: before the handshake only.
+  /// Reads from the socket itself: the bytes outside of TLS, and OpenSSL its records.
   [[nodiscard]] io_result read_raw(std::span<char> into);
 
-  /// Bytes wait inside OpenSSL, of which the socket will not tell.
+  /// Bytes wait inside OpenSSL, or may wait in the socket, since the last read got all it had room for. Of
+  /// neither would an edge-triggered epoll tell.
   [[nodiscard]] bool has_pending() const;
   /// Whether the socket is ready for one of these epoll events now, or its peer is gone.
   [[nodiscard]] bool is_ready(std::uint32_t events) const;
@@ -73,6 +77,7 @@ class socket_stream {
   unique_fd socket_;
   std::unique_ptr<SSL, ssl_delete> ssl_;
   bool is_established_ = false;  ///< close_notify may be sent
+  bool is_full_ = false;         ///< the last read of the socket got all it had room for
   std::uint16_t low_water_ = 0;  ///< SO_RCVLOWAT, while has_hello() waits for so many bytes
 };
 

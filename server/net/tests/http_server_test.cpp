@@ -264,6 +264,36 @@ TEST(http_server, a_client_that_ends_its_sending_still_gets_the_answer) {
   EXPECT_EQ(peer.read_answer().body, "waited");
 }
 
+// One event tells of all of it: nothing later would tell of what a read left.
+TEST(http_server, a_request_that_fills_the_first_read_hides_none_behind_it) {
+  running_server server;
+  client peer(server.port());
+  peer.get("/first");
+  std::string filling = "GET /2 HTTP/1.1\r\nHost: a\r\nX-Test: ";
+  filling += std::string(4 * 1024 - filling.size() - 4, 'x') + "\r\n\r\n";
+
+  auto go = server.hold_shard();
+  peer.send(filling + "GET /3 HTTP/1.1\r\nHost: a\r\n\r\n");
+  go.set_value();
+
+  EXPECT_EQ(peer.read_answer().body, "hello /2");
+  EXPECT_EQ(peer.read_answer().body, "hello /3");
+}
+
+TEST(http_server, a_request_and_the_end_behind_it_may_arrive_together) {
+  running_server server;
+  client peer(server.port());
+  peer.get("/first");
+
+  auto go = server.hold_shard();
+  peer.send("GET /last HTTP/1.1\r\nHost: a\r\n\r\n");
+  peer.shutdown_sending();
+  go.set_value();
+
+  EXPECT_EQ(peer.read_answer().body, "hello /last");
+  EXPECT_TRUE(peer.is_closed_by_server());
+}
+
 TEST(http_server, an_upgrade_is_ignored) {
   running_server server;
   client peer(server.port());
