@@ -193,7 +193,8 @@ void connection_set::on_event(connection& from, std::uint32_t events) {
     case phase::idle:
     case phase::head:
     case phase::body:
-      if ((events & has_ended) != 0) set_events(from, to_read);  // an end is told of until it is read
+      // Read now is perhaps a request before the end: the end itself is to be told of again.
+      if ((events & has_ended) != 0) set_events(from, to_read);
       return on_readable(from);
     case phase::running:
       return on_event_while_running(from, events);

@@ -37,7 +37,7 @@ namespace pam::net::detail {
 /// Who is in goes before who comes: connections without their handshake (or PROXY header) stand in an epoll
 /// set of their own, inside the first one, of which a few are served after each turn of the others
 /// (docs/adr/0073). And who is in goes before who leaves: a turn sees few ends of connections
-/// (docs/adr/0080).
+/// (docs/adr/0080). Who is in is told of once (docs/adr/0082).
 ///
 /// Lives until its last handler has returned, also when the http_server is gone (then nothing of the
 /// application is called any more).
