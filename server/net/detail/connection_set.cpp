@@ -151,7 +151,7 @@ void connection_set::serve_ended() {
   }
 }
 
-// Level-triggered like the outer set: whoever is left waiting wakes the loop again.
+// Level-triggered: whoever is left waiting wakes the loop again.
 void connection_set::serve_newcomers() {
   std::array<epoll_event, newcomers_per_wake_up> ready;
   const int count = ::epoll_wait(newcomers_.get(), ready.data(), newcomers_per_wake_up, 0);
