@@ -264,7 +264,8 @@ TEST(http_server, a_client_that_ends_its_sending_still_gets_the_answer) {
   EXPECT_EQ(peer.read_answer().body, "waited");
 }
 
-// One event tells of all of it: nothing later would tell of what a read left.
+// One event tells of all of it: nothing later would tell of what a read left. The first read of a request has
+// room for 4 KiB (request_reader::first_capacity).
 TEST(http_server, a_request_that_fills_the_first_read_hides_none_behind_it) {
   running_server server;
   client peer(server.port());

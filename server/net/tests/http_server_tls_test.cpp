@@ -322,7 +322,7 @@ TEST_F(tls_server, everything_may_come_in_pieces_of_any_size) {
     SSL_write(side.ssl(), request.data(), static_cast<int>(request.size()));
     send_in_pieces(peer, side.bytes(), piece);
 
-    EXPECT_THAT(read_to(peer, side, "hello /hello"), HasSubstr("200 OK")) << piece;
+    EXPECT_TRUE(read_to(peer, side, "hello /hello").ends_with("hello /hello")) << piece;
   }
 }
 
