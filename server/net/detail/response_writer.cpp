@@ -79,9 +79,9 @@ std::string_view response_writer::write(const request_context& request, bool kee
   return {};
 }
 
-const std::string& response_writer::opening(const shape& of) {
+const response_writer::kept& response_writer::opening(const shape& of) {
   kept& last = kept_[of.status == 200 ? 0 : 1];
-  if (last.of == of) return last.text;
+  if (last.of == of) return last;
   last.of = {};  // in case that there is no memory for the text
   std::string& text = last.text;
   text = "HTTP/1.1 ";
@@ -96,24 +96,32 @@ const std::string& response_writer::opening(const shape& of) {
   if (of.is_tls) text += "\r\nStrict-Transport-Security: max-age=31536000";
   if (of.no_store) text += "\r\nCache-Control: no-store";
   text += "\r\nX-Request-Id: ";
+  last.id_at = text.size();
+  text.append(request_context{}.id().size(), '-');
+  if (!of.content_type.empty()) {
+    text += "\r\nContent-Type: ";
+    text += of.content_type;
+  }
+  if (!has_no_content(of.status)) text += "\r\nContent-Length: ";
   last.of = of;
-  return text;
+  return last;
 }
 
 void response_writer::write_head(const request_context& request, bool keeps_alive, std::time_t now,
                                  std::string& to) {
   const response& out = request.out;
-  const shape of{now, out.status, keeps_alive, request.is_tls, out.no_store};
-  to += opening(of);
-  to += request.id();
-  if (!has_no_content(out.status)) {
-    if (!out.content().empty()) {
-      to += "\r\nContent-Type: ";
-      to += out.content_type;  // a literal
-    }
-    to += "\r\nContent-Length: ";
-    append_number(to, out.content().size());
-  }
+  const bool has_content = !has_no_content(out.status);
+  const std::size_t length = out.content().size();
+  const kept& head = opening({.second = now,
+                              .status = out.status,
+                              .keeps_alive = keeps_alive,
+                              .is_tls = request.is_tls,
+                              .no_store = out.no_store,
+                              .content_type = has_content && length != 0 ? out.content_type : ""});
+  const std::size_t begin = to.size();
+  to += head.text;
+  request.id().copy(to.data() + begin + head.id_at, request.id().size());
+  if (has_content) append_number(to, length);
   for (const auto& [name, value] : out.headers) {
     to += "\r\n";
     to += name;

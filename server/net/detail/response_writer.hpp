@@ -39,14 +39,16 @@ class response_writer {
     bool keeps_alive = false;
     bool is_tls = false;
     bool no_store = false;
+    std::string_view content_type;  ///< a literal; empty without a body
     bool operator==(const shape&) const = default;
   };
   struct kept {
     shape of;
     std::string text;
+    std::size_t id_at = 0;  ///< where the id of the request goes
   };
-  /// Status line, Date and every header whose value is the same for the shape, up to the id of the request.
-  [[nodiscard]] const std::string& opening(const shape& of);
+  /// Status line and every header that all answers of the shape have, up to the value of Content-Length.
+  [[nodiscard]] const kept& opening(const shape& of);
   void write_head(const request_context& request, bool keeps_alive, std::time_t now, std::string& to);
 
   std::string keep_alive_line_;

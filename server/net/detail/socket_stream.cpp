@@ -70,8 +70,8 @@ BIO* make_bio(socket_stream& of) {
   return bio;
 }
 
-/// What OpenSSL wants before each call: an empty queue of errors. It nearly always is, and looking costs less
-/// than clearing all its places.
+/// What SSL_get_error(3) wants before the call it explains: an empty queue of errors. It nearly always is,
+/// and looking costs less than clearing all its places.
 void forget_errors() {
   if (ERR_peek_error() != 0) ERR_clear_error();
 }
@@ -144,6 +144,16 @@ io_result socket_stream::explain(int outcome) {
   }
 }
 
+// Not by SSL_get_error(3) alone, which would ask for a look at the queue of errors before every call: what
+// the object waits for stands in it as well. Otherwise the connection is over, and an error that somebody
+// else left can make of its good end a bad one, after which no close_notify is sent.
+io_result socket_stream::explain_transfer() {
+  if (SSL_want_read(ssl_.get()) && BIO_should_read(SSL_get_rbio(ssl_.get())) != 0) return {status::want_read};
+  if (SSL_want_write(ssl_.get()) && BIO_should_write(SSL_get_wbio(ssl_.get())) != 0)
+    return {status::want_write};
+  return explain(0);
+}
+
 io_result socket_stream::handshake() {
   forget_errors();
   const int outcome = SSL_do_handshake(ssl_.get());
@@ -154,10 +164,8 @@ io_result socket_stream::handshake() {
 
 io_result socket_stream::read(std::span<char> into) {
   if (ssl_) {
-    forget_errors();
     std::size_t got = 0;
-    const int outcome = SSL_read_ex(ssl_.get(), into.data(), into.size(), &got);
-    if (outcome != 1) return explain(outcome);
+    if (SSL_read_ex(ssl_.get(), into.data(), into.size(), &got) != 1) return explain_transfer();
     return {status::done, got};
   }
   return read_raw(into);
@@ -181,10 +189,8 @@ io_result socket_stream::read_raw(std::span<char> into) {
 
 io_result socket_stream::write(std::string_view from) {
   if (ssl_) {
-    forget_errors();
     std::size_t put = 0;
-    const int outcome = SSL_write_ex(ssl_.get(), from.data(), from.size(), &put);
-    if (outcome != 1) return explain(outcome);
+    if (SSL_write_ex(ssl_.get(), from.data(), from.size(), &put) != 1) return explain_transfer();
     return {status::done, put};
   }
   const ssize_t put = ::send(socket_.get(), from.data(), from.size(), MSG_NOSIGNAL);

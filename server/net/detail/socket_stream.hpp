@@ -72,6 +72,7 @@ class socket_stream {
     void operator()(SSL* ssl) const;
   };
   [[nodiscard]] io_result explain(int outcome);
+  [[nodiscard]] io_result explain_transfer();
   [[nodiscard]] io_result receive(std::span<char> into, int flags);
 
   unique_fd socket_;

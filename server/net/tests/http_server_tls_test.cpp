@@ -1,6 +1,7 @@
 // The server under TLS: versions, protocols, tickets, certificates.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <openssl/err.h>
 
 #include <array>
 #include <memory>
@@ -324,6 +325,30 @@ TEST_F(tls_server, everything_may_come_in_pieces_of_any_size) {
 
     EXPECT_TRUE(read_to(peer, side, "hello /hello").ends_with("hello /hello")) << piece;
   }
+}
+
+// OpenSSL keeps errors for the thread, not for the connection: a signature that was found wrong leaves one.
+TEST_F(tls_server, errors_that_somebody_left_end_no_connection) {
+  const tls_context context = load("a");
+  running_server server({}, &context);
+  client slow(server.port(), tls_wishes{});
+  client peer(server.port());
+  by_hand side;
+  ASSERT_TRUE(shake_hands(peer, side, 1000));
+  peer.send(side.bytes());
+  // A handshake forgets all errors of its thread.
+  ASSERT_TRUE(eventually([&] { return server.stats().handshakes == 2; }));
+  server.on_shard([] { ERR_raise(ERR_LIB_USER, ERR_R_INTERNAL_ERROR); });
+
+  constexpr std::string_view request = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n";
+  SSL_write(side.ssl(), request.data(), static_cast<int>(request.size()));
+  send_in_pieces(peer, side.bytes(), 5);
+  slow.send("GET /document HTTP/1.1\r\nHost: a\r\n\r\n");
+  ASSERT_TRUE(eventually([&] { return server.stats().bytes_out > 0; }));
+
+  EXPECT_TRUE(read_to(peer, side, "hello /hello").ends_with("hello /hello"));
+  EXPECT_TRUE(slow.read_answer().body == *numbered_document());
+  EXPECT_NE(server.on_shard([] { return ERR_peek_error(); }), 0u) << "or this test shows nothing";
 }
 
 // One event tells of all of it. OpenSSL reads ahead as much as its buffer holds: when that ends where a

@@ -172,7 +172,7 @@ TEST(response_writer, a_promise_below_a_second_is_not_announced) {
 
 TEST(request_id, time_and_randomness_are_encoded_in_order) {
   const auto text = [](std::uint64_t time, std::uint8_t byte) {
-    std::array<std::uint8_t, 10> random{};
+    std::array<std::uint8_t, 16> random{};
     random.fill(byte);
     const auto id = encode_request_id(time, random);
     return std::string(id.data(), id.size());

@@ -246,6 +246,7 @@ void client::send(std::string_view bytes) {
 
 bool client::fill() {
   std::array<char, 16 * 1024> bytes;
+  errno = 0;  // the peer's end leaves it as it is, and is_closed_by_server() tells by it
   const auto got = ssl_ != nullptr ? SSL_read(ssl_, bytes.data(), static_cast<int>(bytes.size()))
                                    : ::recv(fd_, bytes.data(), bytes.size(), 0);
   if (got <= 0) return false;
