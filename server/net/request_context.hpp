@@ -28,16 +28,20 @@ struct header_field {
   std::string_view value;
 };
 
-/// What a handler fills in. Header and a small body leave in one write; Date, Content-Length, Connection,
-/// X-Request-Id and the security headers are added by the writer.
-struct response {
+/// The plain values of an answer.
+struct response_head {
   unsigned status = 200;
   std::string_view content_type = "application/json; charset=utf-8";  ///< literal; ignored without a body
+  bool no_store = true;  ///< `Cache-Control: no-store`; clear it when a handler sets Cache-Control itself
+  bool close = false;    ///< end the connection after this answer
+};
+
+/// What a handler fills in. Header and a small body leave in one write; Date, Content-Length, Connection,
+/// X-Request-Id and the security headers are added by the writer.
+struct response : response_head {
   std::string body;
   std::shared_ptr<const std::string> document;  ///< instead of `body`: one for many, not copied when large
   std::vector<std::pair<std::string_view, std::string>> headers;  ///< names are literals
-  bool no_store = true;  ///< `Cache-Control: no-store`; clear it when a handler sets Cache-Control itself
-  bool close = false;    ///< end the connection after this answer
 
   void set(std::string_view name, std::string value) { headers.emplace_back(name, std::move(value)); }
   /// The body, whosever it is. Valid until either member changes.

@@ -24,16 +24,28 @@ constexpr bool is_sanitized = false;
 constexpr std::size_t smallest = 16 * 1024;
 constexpr std::size_t given = 18 * 1024;
 constexpr std::size_t slack = 64;
-// Nearly everything OpenSSL frees is small; its address tells that it is none of these, without a look at its
-// size.
 constexpr std::size_t alignment = 512;
 static_assert(given % alignment == 0, "aligned_alloc wants it");
 
-struct kept_buffers {
-  std::array<void*, tls_buffers_kept> memory;
+// malloc serves all sizes of this range with blocks of the same size.
+constexpr std::size_t smallest_small = 25;
+constexpr std::size_t small = 40;
+
+template <std::size_t Most>
+struct kept_blocks {
+  std::array<void*, Most> memory;
   std::size_t count;
+
+  void* take() { return count > 0 ? memory[--count] : nullptr; }
+  /// The last one in is the first one out: it is still in the processor's cache.
+  bool keep(void* block) {
+    if (count == Most) return false;
+    memory[count++] = block;
+    return true;
+  }
 };
-constinit thread_local kept_buffers kept{};
+constinit thread_local kept_blocks<tls_buffers_kept> buffers{};
+constinit thread_local kept_blocks<small_blocks_kept> small_blocks{};
 
 void* reallocate(void* memory, std::size_t size, const char* /*file*/, int /*line*/) {
   return std::realloc(memory, size);
@@ -44,19 +56,22 @@ void* reallocate(void* memory, std::size_t size, const char* /*file*/, int /*lin
 namespace detail {
 
 void* allocate(std::size_t size, const char* /*file*/, int /*line*/) {
+  if (size >= smallest_small && size <= small) {
+    void* const block = small_blocks.take();
+    return block != nullptr ? block : std::malloc(small);
+  }
   if (size < smallest || size > given) return std::malloc(size);
-  return kept.count > 0 ? kept.memory[--kept.count] : std::aligned_alloc(alignment, given);
+  void* const buffer = buffers.take();
+  return buffer != nullptr ? buffer : std::aligned_alloc(alignment, given);
 }
 
 void release(void* memory, const char* /*file*/, int /*line*/) {
   if (memory == nullptr) return;
-  if (reinterpret_cast<std::uintptr_t>(memory) % alignment != 0) return std::free(memory);
-  // The last one in is the first one out: it is still in the processor's cache.
   const std::size_t size = malloc_usable_size(memory);
-  if (size >= given && size < given + slack && kept.count < kept.memory.size()) {
-    kept.memory[kept.count++] = memory;
-    return;
-  }
+  if (size == small && small_blocks.keep(memory)) return;
+  const bool is_buffer =
+      size >= given && size < given + slack && reinterpret_cast<std::uintptr_t>(memory) % alignment == 0;
+  if (is_buffer && buffers.keep(memory)) return;
   std::free(memory);
 }
 

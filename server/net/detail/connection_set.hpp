@@ -194,7 +194,8 @@ class connection_set : public std::enable_shared_from_this<connection_set> {
   clock::time_point now_;      ///< read once a wake-up
   clock::time_point wall_at_;  ///< when the wall clock was read last: once a tick
   std::chrono::system_clock::time_point wall_;
-  int ends_left_ = 0;  ///< to be served in this wake-up
+  int ends_left_ = 0;     ///< to be served in this wake-up
+  bool is_busy_ = false;  ///< the last look found several: the next one is not waited for
   bool is_started_ = false;
   bool is_draining_ = false;
   bool is_shut_down_ = false;

@@ -132,15 +132,12 @@ void exchange::reset() {
   path_parameters = {};
   costs = {};
   timeline.reset();
-  std::string answer = std::move(out.body);
-  ::explicit_bzero(answer.data(), answer.size());
-  answer.clear();
-  if (answer.capacity() > kept_body) answer = {};
-  auto headers = std::move(out.headers);
-  headers.clear();
-  out = {};
-  out.body = std::move(answer);
-  out.headers = std::move(headers);
+  ::explicit_bzero(out.body.data(), out.body.size());
+  out.body.clear();
+  if (out.body.capacity() > kept_body) out.body.shrink_to_fit();
+  out.document.reset();
+  out.headers.clear();
+  static_cast<response_head&>(out) = {};
 }
 
 }  // namespace pam::net::detail

@@ -10,8 +10,8 @@ namespace {
 
 void append_number(std::string& to, std::uint64_t value) {
   std::array<char, 20> digits{};
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
-  to.append(digits.data(), end);
+  const char* const end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
+  to.append(digits.data(), static_cast<std::size_t>(end - digits.data()));
 }
 
 std::string_view reason(unsigned status) {
@@ -69,11 +69,30 @@ response_writer::response_writer(std::chrono::milliseconds keep_alive) {
 
 std::string_view response_writer::write(const request_context& request, bool keeps_alive,
                                         std::chrono::system_clock::time_point now, std::string& to) {
-  const bool has_body = request.verb != method::head && !has_no_content(request.out.status);
-  const std::string_view body = has_body ? request.out.content() : std::string_view{};
-  const bool is_joined = body.size() <= largest_joined_body;
-  to.reserve(to.size() + 512 + (is_joined ? body.size() : 0));
-  write_head(request, keeps_alive, std::chrono::system_clock::to_time_t(now), to);
+  const response& out = request.out;
+  const std::string_view content = out.content();
+  const bool has_length = !has_no_content(out.status);
+  const bool has_body = has_length && request.verb != method::head;
+  const bool is_joined = content.size() <= largest_joined_body;
+  const std::string_view body = has_body ? content : std::string_view{};
+  const kept& head = opening({.second = std::chrono::system_clock::to_time_t(now),
+                              .status = out.status,
+                              .keeps_alive = keeps_alive,
+                              .is_tls = request.is_tls,
+                              .no_store = out.no_store,
+                              .content_type = has_length && !content.empty() ? out.content_type : ""});
+  const std::size_t begin = to.size();
+  to.reserve(begin + head.text.size() + 256 + (is_joined ? body.size() : 0));
+  to += head.text;
+  request.id().copy(to.data() + begin + head.id_at, request.id().size());
+  if (has_length) append_number(to, content.size());
+  for (const auto& [name, value] : out.headers) {
+    to += "\r\n";
+    to += name;
+    to += ": ";
+    append_clean(to, value);
+  }
+  to += "\r\n\r\n";
   if (!is_joined) return body;
   to += body;
   return {};
@@ -105,30 +124,6 @@ const response_writer::kept& response_writer::opening(const shape& of) {
   if (!has_no_content(of.status)) text += "\r\nContent-Length: ";
   last.of = of;
   return last;
-}
-
-void response_writer::write_head(const request_context& request, bool keeps_alive, std::time_t now,
-                                 std::string& to) {
-  const response& out = request.out;
-  const bool has_content = !has_no_content(out.status);
-  const std::size_t length = out.content().size();
-  const kept& head = opening({.second = now,
-                              .status = out.status,
-                              .keeps_alive = keeps_alive,
-                              .is_tls = request.is_tls,
-                              .no_store = out.no_store,
-                              .content_type = has_content && length != 0 ? out.content_type : ""});
-  const std::size_t begin = to.size();
-  to += head.text;
-  request.id().copy(to.data() + begin + head.id_at, request.id().size());
-  if (has_content) append_number(to, length);
-  for (const auto& [name, value] : out.headers) {
-    to += "\r\n";
-    to += name;
-    to += ": ";
-    append_clean(to, value);
-  }
-  to += "\r\n\r\n";
 }
 
 }  // namespace pam::net::detail

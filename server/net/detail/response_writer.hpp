@@ -49,7 +49,6 @@ class response_writer {
   };
   /// Status line and every header that all answers of the shape have, up to the value of Content-Length.
   [[nodiscard]] const kept& opening(const shape& of);
-  void write_head(const request_context& request, bool keeps_alive, std::time_t now, std::string& to);
 
   std::string keep_alive_line_;
   std::array<kept, 2> kept_;  ///< of the last 200, and of the last other status

@@ -133,9 +133,11 @@ TEST(request_reader, a_reset_reader_takes_another_request) {
   exchange request;
   feed(request, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n");
   request.reader.advance({});
-  request.out.body = "x";
+  request.out.body.assign(100'000, 'x');
   request.out.document = std::make_shared<const std::string>("y");
   request.out.status = 404;
+  request.out.close = true;
+  request.out.set("A", "b");
 
   request.reset();
   feed(request, "GET /2 HTTP/1.1\r\nHost: b\r\n\r\n");
@@ -145,7 +147,10 @@ TEST(request_reader, a_reset_reader_takes_another_request) {
   EXPECT_EQ(request.fields.size(), 1u);
   EXPECT_EQ(request.out.status, 200u);
   EXPECT_EQ(request.out.body, "");
+  EXPECT_LE(request.out.body.capacity(), 16u * 1024) << "what a large answer took is given back";
   EXPECT_EQ(request.out.document, nullptr);
+  EXPECT_FALSE(request.out.close);
+  EXPECT_TRUE(request.out.headers.empty());
 }
 
 TEST(request_reader, continue_is_wanted_only_before_the_body) {

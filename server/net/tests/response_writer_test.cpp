@@ -60,6 +60,8 @@ TEST(response_writer, nothing_of_the_answer_before_stays_in_the_next) {
     unsigned status;
     std::time_t at;
     bool keeps_alive, is_tls, no_store;
+    std::string_view content_type = "text/plain";
+    std::string_view body = "x";
   };
   const auto written_by = [](response_writer& writer, const kind& of) {
     request_context request;
@@ -67,17 +69,26 @@ TEST(response_writer, nothing_of_the_answer_before_stays_in_the_next) {
     request.is_tls = of.is_tls;
     request.out.status = of.status;
     request.out.no_store = of.no_store;
+    request.out.content_type = of.content_type;
+    request.out.body = of.body;
     std::string text;
     const auto now = std::chrono::system_clock::from_time_t(of.at);
     static_cast<void>(writer.write(request, of.keeps_alive, now, text));
     return text;
   };
   // Each differs from the one before in one thing, and the last ones come a second time.
-  const std::vector<kind> kinds{{200, 784111777, true, true, true},   {200, 784111778, true, true, true},
-                                {404, 784111778, true, true, true},   {503, 784111778, true, true, true},
-                                {200, 784111778, true, true, true},   {200, 784111778, false, true, true},
-                                {200, 784111778, false, false, true}, {200, 784111778, false, false, false},
-                                {503, 784111778, true, true, true},   {200, 784111778, false, false, false}};
+  const std::vector<kind> kinds{{200, 784111777, true, true, true},
+                                {200, 784111778, true, true, true},
+                                {404, 784111778, true, true, true},
+                                {503, 784111778, true, true, true},
+                                {200, 784111778, true, true, true},
+                                {200, 784111778, false, true, true},
+                                {200, 784111778, false, false, true},
+                                {200, 784111778, false, false, false},
+                                {200, 784111778, false, false, false, "text/html"},
+                                {200, 784111778, false, false, false, "text/html", ""},
+                                {503, 784111778, true, true, true},
+                                {200, 784111778, false, false, false}};
   response_writer kept(75s);
   std::set<std::string> seen;
 
@@ -88,7 +99,7 @@ TEST(response_writer, nothing_of_the_answer_before_stays_in_the_next) {
     seen.insert(text);
   }
 
-  EXPECT_EQ(seen.size(), 7u);
+  EXPECT_EQ(seen.size(), 9u);
 }
 
 TEST(response_writer, a_header_value_cannot_begin_another_header) {

@@ -1,7 +1,9 @@
 #include "server/net/tls_buffers.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <cstring>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -40,6 +42,26 @@ TEST(tls_buffers, keep_no_more_than_they_say) {
   for (std::size_t i = 0; i < tls_buffers_kept; ++i) EXPECT_EQ(all[i], *again.find(all[i]));
   EXPECT_EQ(again.size(), all.size());  // no buffer twice
   for (void* each : all) give(each);
+}
+
+TEST(tls_buffers, keep_some_small_blocks_of_one_size) {
+  std::array<void*, small_blocks_kept + 4> all{};
+  for (void*& each : all) each = take(40);
+  for (void* each : all) give(each);
+
+  // The last one kept comes first, whatever of the range is wanted.
+  EXPECT_EQ(take(25), all[small_blocks_kept - 1]);
+  void* const next = take(40);
+  EXPECT_EQ(next, all[small_blocks_kept - 2]);
+  std::memset(next, 'x', 40);
+  for (const std::size_t size : {std::size_t{24}, std::size_t{41}}) {
+    void* const other = take(size);
+    EXPECT_EQ(std::find(all.begin(), all.begin() + small_blocks_kept, other), all.begin() + small_blocks_kept)
+        << size;
+    give(other);
+  }
+  give(next);
+  give(all[small_blocks_kept - 1]);
 }
 
 TEST(tls_buffers, leave_other_sizes_to_malloc) {
