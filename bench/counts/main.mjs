@@ -69,11 +69,12 @@ const served = async (server) => metricIn((await fetchText(server.internal, '/me
 
 /** The requests the server answers for a while. What asking it costs lies outside of `begin` and `end`. */
 async function countFor(server, milliseconds, begin, end) {
-  const first = await served(server);
   await begin();
+  const first = await served(server);
   await sleep(milliseconds);
+  const last = await served(server);
   await end();
-  return await served(server) - first;
+  return last - first;
 }
 
 function counters(place) {

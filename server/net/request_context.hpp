@@ -28,7 +28,7 @@ struct header_field {
   std::string_view value;
 };
 
-/// The plain values of an answer.
+/// The plain values of an answer: what is added to `response` beside them, exchange::reset() has to know.
 struct response_head {
   unsigned status = 200;
   std::string_view content_type = "application/json; charset=utf-8";  ///< literal; ignored without a body

@@ -4,13 +4,12 @@
 
 namespace pam::net {
 
-/// Lets OpenSSL take what it needs for each record from a few blocks that each thread keeps at hand:
+/// Lets OpenSSL take what it needs for each record from a few blocks that each thread keeps at hand.
 ///
-/// - the 17 KiB buffers of its connections. `SSL_MODE_RELEASE_BUFFERS` gives them back after every request,
-/// so
-///   that an idle connection has none; of that size malloc keeps nothing at hand either, and searching its
-///   bins costs more than the rest of a record;
-/// - blocks of 40 bytes, two for each record. malloc has those at hand too, in three times the steps.
+/// The 17 KiB buffers of its connections: `SSL_MODE_RELEASE_BUFFERS` gives them back after every request, so
+/// that an idle connection has none; of that size malloc keeps nothing at hand either, and searching its bins
+/// costs more than the rest of a record. And blocks of 40 bytes, two for each record: malloc has those at
+/// hand too, in three times the steps, and looks whether one is given back twice, which nobody does here.
 ///
 /// At most `tls_buffers_kept` and `small_blocks_kept` stay with a thread, until the process ends.
 /// Call it once, before anything of OpenSSL: it does nothing and returns false when OpenSSL has allocated

@@ -144,13 +144,17 @@ io_result socket_stream::explain(int outcome) {
   }
 }
 
-// Not by SSL_get_error(3) alone, which would ask for a look at the queue of errors before every call: what
-// the object waits for stands in it as well. Otherwise the connection is over, and an error that somebody
-// else left can make of its good end a bad one, after which no close_notify is sent.
+// SSL_get_error(3) would ask for a look at the queue of errors before every call: an error that somebody else
+// left would end the connection. What a live one waits for stands in the object as well; in a handshake, that
+// of new keys included, OpenSSL empties the queue itself. What is neither is over, and whether well or badly
+// makes no difference to who reads or writes.
 io_result socket_stream::explain_transfer() {
-  if (SSL_want_read(ssl_.get()) && BIO_should_read(SSL_get_rbio(ssl_.get())) != 0) return {status::want_read};
-  if (SSL_want_write(ssl_.get()) && BIO_should_write(SSL_get_wbio(ssl_.get())) != 0)
-    return {status::want_write};
+  SSL* const ssl = ssl_.get();
+  // Not after a fatal error: what it waited for before may still stand there.
+  if (SSL_is_init_finished(ssl) == 1) {
+    if (SSL_want_read(ssl) && BIO_should_read(SSL_get_rbio(ssl)) != 0) return {status::want_read};
+    if (SSL_want_write(ssl) && BIO_should_write(SSL_get_wbio(ssl)) != 0) return {status::want_write};
+  }
   return explain(0);
 }
 

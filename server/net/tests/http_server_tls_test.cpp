@@ -327,7 +327,7 @@ TEST_F(tls_server, everything_may_come_in_pieces_of_any_size) {
   }
 }
 
-// OpenSSL keeps errors for the thread, not for the connection: a signature that was found wrong leaves one.
+// OpenSSL keeps errors for the thread, not for the connection: a key that cannot be read, say, leaves one.
 TEST_F(tls_server, errors_that_somebody_left_end_no_connection) {
   const tls_context context = load("a");
   running_server server({}, &context);

@@ -137,6 +137,8 @@ TEST(request_reader, a_reset_reader_takes_another_request) {
   request.out.document = std::make_shared<const std::string>("y");
   request.out.status = 404;
   request.out.close = true;
+  request.out.no_store = false;
+  request.out.content_type = "text/plain";
   request.out.set("A", "b");
 
   request.reset();
@@ -150,6 +152,8 @@ TEST(request_reader, a_reset_reader_takes_another_request) {
   EXPECT_LE(request.out.body.capacity(), 16u * 1024) << "what a large answer took is given back";
   EXPECT_EQ(request.out.document, nullptr);
   EXPECT_FALSE(request.out.close);
+  EXPECT_TRUE(request.out.no_store);
+  EXPECT_EQ(request.out.content_type, response{}.content_type);
   EXPECT_TRUE(request.out.headers.empty());
 }
 
