@@ -30,8 +30,8 @@ function record(name, unit, ours, reference, target, isRatioLow, samples,
 
 const say = (text) => process.stderr.write(`    ${text}\n`);
 const busy = (list) => `${(median(list.map((one) => one.server_cores)) * 100).toFixed(0)} %`;
-const slices = 5; // for each of --rounds
-const sliceSeconds = 0.4;
+const slices = 10; // for each of --rounds
+const sliceSeconds = 0.2;
 const many = 1024; // connections, where the others have 64
 
 /** Of ratios: their mean, and how far it may be from what endless rounds would give (one standard error). */

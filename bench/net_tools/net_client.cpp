@@ -5,7 +5,12 @@
 //   net_client hold         connections with one request each, then idle until standard input ends
 //   net_client handshakes   connect, handshake, one request, reset; with --resume everybody comes twice, and
 //                           the second time, by the ticket of the first, is what is counted
+//
+// After the first answer of a TLS 1.3 connection `hammer` seals and opens records itself, and of sixteen
+// answers of the same length it opens one. With OpenSSL around each record a request would cost it as much as
+// a server that answers at once, and the generator would be what is measured.
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,12 +27,15 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
 #include "bench/net_tools/event_loop.hpp"
+#include "bench/net_tools/record_layer.hpp"
 #include "load-tests/swarm/histogram.hpp"
 #include "load-tests/swarm/http_answer.hpp"
 #include "load-tests/swarm/tally.hpp"
@@ -55,14 +63,39 @@ struct plan {
   unsigned status = 200;    ///< what a right answer says
 };
 
+/// What OpenSSL told of the keys of a connection that it made.
+struct told {
+  SSL* ssl = nullptr;
+  traffic_secrets secrets;
+};
+
+/// A connection without OpenSSL's object around its records.
+struct bare_records {
+  bare_records(record_layer sealing, record_layer opening)
+      : out(std::move(sealing)), in(std::move(opening)) {}
+
+  record_layer out;
+  record_layer in;
+  bool is_in_step = false;      ///< `in` knows the number of the server's next record
+  std::size_t answer_size = 0;  ///< of the record with the last answer that was opened; 0: none yet
+  unsigned unopened = 0;        ///< answers since then
+  std::string waiting;          ///< a record that has not arrived whole
+};
+
+constexpr unsigned answers_for_each_opened = 16;
+constexpr std::uint64_t most_tickets = 8;
+constexpr char application_data = 23;
+
 struct peer {
   load::tls_link tls;
+  std::unique_ptr<bare_records> bare;
   int plain = -1;
-  std::string_view request;
+  std::string_view request;     ///< with the content type of its record behind it
   std::string in;               ///< an answer that has not arrived whole
   std::size_t answer_size = 0;  ///< of the last answer
   clock::time_point sent{};
   bool is_ready = false;
+  bool is_settled = false;  ///< had its first answer
 };
 
 class client {
@@ -81,6 +114,7 @@ class client {
 
   void hammer() {
     is_repeating_ = true;
+    if (tls_) SSL_CTX_set_keylog_callback(tls_->native(), &client::keep_secret);
     connect_all();
     const auto began = clock::now();
     const auto cpu = load::cpu_time();
@@ -93,6 +127,8 @@ class client {
     const auto goes_on = [&] { return how_.answers != 0 ? answers_ < how_.answers : clock::now() < end; };
     while (goes_on() && failed_ == 0) turn(std::chrono::milliseconds{100});
     report(began, cpu);
+    // OpenSSL does not know how many records were sent: it must not say goodbye.
+    for (std::size_t i = 0; i < how_.connections; ++i) reset(peers_[i]);
   }
 
   void hold() {
@@ -129,7 +165,7 @@ class client {
     std::string_view left = text_;
     while (!left.empty()) {
       const std::size_t end = left.find('\0');
-      requests_.push_back(left.substr(0, end));
+      requests_.emplace_back(left.substr(0, end)) += application_data;
       left.remove_prefix(end == std::string_view::npos ? left.size() : end + 1);
     }
     if (requests_.empty()) throw std::runtime_error("no request in " + how_.requests);
@@ -169,6 +205,7 @@ class client {
   }
 
   void on_event(peer& of) {
+    if (of.bare) return on_readable_bare(of);
     if (of.is_ready) return on_readable(of);
     outcome done = outcome::done;
     if (tls_) {
@@ -185,10 +222,96 @@ class client {
 
   void send(peer& of) {
     of.sent = now_;
-    const bool is_whole = tls_ ? of.tls.write(of.request).bytes == of.request.size()
-                               : ::send(of.plain, of.request.data(), of.request.size(), MSG_NOSIGNAL) ==
-                                     static_cast<ssize_t>(of.request.size());
+    const std::string_view text = of.request.substr(0, of.request.size() - 1);
+    bool is_whole = false;
+    if (of.bare) {
+      is_whole = send(of, of.bare->out.seal(of.request));
+    } else {
+      is_whole = tls_ ? of.tls.write(text).bytes == text.size() : send(of, text);
+    }
     if (!is_whole) fail(of);  // a socket with nothing under way takes a small request
+  }
+
+  bool send(peer& of, std::string_view bytes) {
+    return ::send(descriptor(of), bytes.data(), bytes.size(), MSG_NOSIGNAL) ==
+           static_cast<ssize_t>(bytes.size());
+  }
+
+  /// SSL_CTX_set_keylog_callback(3): a label, the client's random number and the secret.
+  static void keep_secret(const SSL* ssl, const char* line) {
+    std::string_view rest(line);
+    const std::string_view label = rest.substr(0, rest.find(' '));
+    const bool is_client = label == "CLIENT_TRAFFIC_SECRET_0";
+    if (!is_client && label != "SERVER_TRAFFIC_SECRET_0") return;
+    rest.remove_prefix(rest.rfind(' ') + 1);
+    const auto digit = [](char c) {
+      return static_cast<unsigned>(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+    };
+    std::vector<std::uint8_t> secret;
+    for (std::size_t i = 0; i + 1 < rest.size(); i += 2)
+      secret.push_back(static_cast<std::uint8_t>(digit(rest[i]) << 4 | digit(rest[i + 1])));
+    told& of = told_[static_cast<const load::tls_link*>(SSL_get_app_data(ssl))];
+    of.ssl = const_cast<SSL*>(ssl);
+    (is_client ? of.secrets.client : of.secrets.server) = std::move(secret);
+  }
+
+  /// From now on without OpenSSL's object, if the suite is one that record_layer knows: one request was sent.
+  void become_bare(peer& of) {
+    const auto found = told_.find(&of.tls);
+    if (found == told_.end() || of.tls.has_pending()) return;
+    const SSL_CIPHER* const suite = SSL_get_current_cipher(found->second.ssl);
+    const EVP_CIPHER* const cipher = EVP_get_cipherbynid(SSL_CIPHER_get_cipher_nid(suite));
+    if (cipher == nullptr || EVP_CIPHER_get_mode(cipher) != EVP_CIPH_GCM_MODE) return;
+    const EVP_MD* const digest = SSL_CIPHER_get_handshake_digest(suite);
+    const traffic_secrets& secrets = found->second.secrets;
+    using enum record_layer::direction;
+    of.bare = std::make_unique<bare_records>(record_layer(seals, secrets.client, cipher, digest, 1),
+                                             record_layer(opens, secrets.server, cipher, digest, 0));
+    loop_.change(of, descriptor(of), EPOLLIN | EPOLLET);
+  }
+
+  void on_readable_bare(peer& of) {
+    bare_records& records = *of.bare;
+    ssize_t read = 0;
+    do {
+      read = ::recv(descriptor(of), buffer_.data(), buffer_.size(), 0);
+      if (read < 0 && errno == EAGAIN) return;
+      if (read <= 0) return fail(of);
+      const std::string_view bytes(buffer_.data(), static_cast<std::size_t>(read));
+      if (records.waiting.empty() && bytes.size() == records.answer_size &&
+          ++records.unopened < answers_for_each_opened) {
+        records.in.skip();
+        return on_answer(of);
+      }
+      records.waiting += bytes;
+    } while (static_cast<std::size_t>(read) == buffer_.size());
+    if (!open_all(of)) return fail(of);
+    records.unopened = 0;
+    take_answer(of, {});
+    if (of.bare && of.in.empty() && records.is_in_step)
+      records.answer_size = of.answer_size + record_layer::overhead;
+  }
+
+  /// Moves the text of all whole records to `in`; false when one has a wrong tag.
+  static bool open_all(peer& of) {
+    bare_records& records = *of.bare;
+    for (;;) {
+      const std::string_view waiting = records.waiting;
+      if (waiting.size() < record_layer::header_bytes) return true;
+      const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(waiting[at]); };
+      const std::size_t size = record_layer::header_bytes + (std::size_t{byte(3)} << 8 | byte(4));
+      if (waiting.size() < size) return true;
+      auto text = records.in.open(waiting.substr(0, size));
+      // Tickets came before the first answer: nobody knows how many.
+      for (std::uint64_t i = 1; !text && !records.is_in_step && i <= most_tickets; ++i) {
+        records.in.skip_to(i);
+        text = records.in.open(waiting.substr(0, size));
+      }
+      if (!text) return false;
+      records.is_in_step = true;
+      of.in += *text;
+      records.waiting.erase(0, size);
+    }
   }
 
   void on_readable(peer& of) {
@@ -206,6 +329,10 @@ class client {
     const std::string_view bytes(buffer_.data(), got);
     // The answer before had this size and was right: the status line is enough.
     if (of.in.empty() && got == of.answer_size && bytes.substr(9, 3) == status_) return on_answer(of);
+    take_answer(of, bytes);
+  }
+
+  void take_answer(peer& of, std::string_view bytes) {
     of.in += bytes;
     const load::parsed_answer parsed = load::parse_answer(of.in);
     if (parsed.is_malformed) return fail(of);
@@ -223,6 +350,7 @@ class client {
     ++answers_;
     latency_.add(std::chrono::duration_cast<std::chrono::microseconds>(now_ - of.sent));
     if (is_repeating_) {
+      if (!std::exchange(of.is_settled, true)) become_bare(of);
       if (how_.takes_turns) of.request = next_request();
       return send(of);
     }
@@ -233,6 +361,7 @@ class client {
     const linger at_once{.l_onoff = 1, .l_linger = 0};
     ::setsockopt(descriptor(of), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
     of.tls.abort();
+    of.bare = nullptr;
     of.is_ready = false;
     if (of.plain >= 0) ::close(of.plain);
     of.plain = -1;
@@ -260,7 +389,8 @@ class client {
   std::unique_ptr<peer[]> peers_;
   event_loop<peer> loop_;
   std::string text_;
-  std::vector<std::string_view> requests_;
+  std::vector<std::string> requests_;
+  static inline std::unordered_map<const load::tls_link*, told> told_;
   std::string status_ = std::to_string(how_.status);
   std::array<char, 64 * 1024> buffer_;
   load::histogram latency_;
