@@ -84,7 +84,6 @@ struct bare_records {
 
 constexpr unsigned answers_for_each_opened = 16;
 constexpr std::uint64_t most_tickets = 8;
-constexpr char application_data = 23;
 
 struct peer {
   load::tls_link tls;
@@ -165,7 +164,7 @@ class client {
     std::string_view left = text_;
     while (!left.empty()) {
       const std::size_t end = left.find('\0');
-      requests_.emplace_back(left.substr(0, end)) += application_data;
+      requests_.emplace_back(left.substr(0, end)) += record_layer::application_data;
       left.remove_prefix(end == std::string_view::npos ? left.size() : end + 1);
     }
     if (requests_.empty()) throw std::runtime_error("no request in " + how_.requests);
@@ -275,7 +274,7 @@ class client {
     ssize_t read = 0;
     do {
       read = ::recv(descriptor(of), buffer_.data(), buffer_.size(), 0);
-      if (read < 0 && errno == EAGAIN) return;
+      if (read < 0 && errno == EAGAIN) break;
       if (read <= 0) return fail(of);
       const std::string_view bytes(buffer_.data(), static_cast<std::size_t>(read));
       if (records.waiting.empty() && bytes.size() == records.answer_size &&
@@ -285,7 +284,12 @@ class client {
       }
       records.waiting += bytes;
     } while (static_cast<std::size_t>(read) == buffer_.size());
-    if (!open_all(of)) return fail(of);
+    if (!open_all(of)) {
+      if (failed_ == 0)
+        fmt::print(stderr, "a record of the server cannot be opened: alert, new keys or a fault\n");
+      return fail(of);
+    }
+    if (of.in.empty()) return;
     records.unopened = 0;
     take_answer(of, {});
     if (of.bare && of.in.empty() && records.is_in_step)

@@ -10,7 +10,6 @@ namespace pam::bench {
 namespace {
 
 constexpr std::size_t tag_bytes = 16;
-constexpr char application_data = 23;
 
 unsigned char* bytes_of(std::string& of, std::size_t at) {
   return reinterpret_cast<unsigned char*>(of.data()) + at;

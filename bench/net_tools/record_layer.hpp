@@ -22,12 +22,13 @@ struct traffic_secrets {
 };
 
 /// One direction of TLS 1.3 records under AES-GCM (RFC 8446 section 5.2): what SSL_write and SSL_read do once
-/// a connection stands, for a third of the price. For a generator only: knows no alert, no new key, no
+/// a connection stands, without OpenSSL's object. For a generator only: knows no alert, no new key, no
 /// ticket.
 class record_layer {
  public:
   enum class direction : std::uint8_t { seals, opens };
   static constexpr std::size_t header_bytes = 5;
+  static constexpr char application_data = 23;  ///< the content type
   /// What a record is longer than its text: header, content type and tag.
   static constexpr std::size_t overhead = header_bytes + 1 + 16;
 
@@ -38,7 +39,7 @@ class record_layer {
   record_layer(direction how, std::span<const std::uint8_t> secret, const EVP_CIPHER* cipher,
                const EVP_MD* digest, std::uint64_t sequence);
 
-  /// @param text  with the content type behind it, all of it at most 16 KiB
+  /// @param text  with `application_data` behind it, all of it at most 16 KiB
   /// @return the record, good until the next call
   [[nodiscard]] std::string_view seal(std::string_view text);
   /// @param record  a whole one
